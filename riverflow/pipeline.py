@@ -1,0 +1,116 @@
+"""The ordered plan of a workflow: stages, each with a name and a kind, validated when built.
+
+This module knows nothing of runs, stores or wires.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from .errors import PipelineError
+
+__all__ = ["FINALISE", "GENERATE", "HAND_OFF", "Pipeline", "Stage"]
+
+GENERATE = "generate"
+HAND_OFF = "hand_off"
+FINALISE = "finalise"
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+class Stage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One place in a pipeline.
+
+    `kind` names who runs it: `generate`, `hand_off`, `finalise`, or a kind that a plugin or
+    `river.stage` supplies. A hand-off tells `event_name` to a handler or to webhook endpoints and waits
+    `timeout` seconds for the answer (None: the workflow's `callback_timeout`).
+    """
+
+    name: str
+    kind: str
+    event_name: str | None = None
+    timeout: float | None = None
+
+    @classmethod
+    def hand_off(cls, name: str, *, event_name: str | None = None, timeout: float | None = None) -> Stage:
+        """A hand-off stage; the event is named after the stage unless said otherwise."""
+        return cls(name=name, kind=HAND_OFF, event_name=event_name or name, timeout=timeout)
+
+
+class Pipeline:
+    """An ordered, validated sequence of stages.
+
+    Rules: names are unique lower-case identifiers; `finalise` comes last, once; at most one `generate`,
+    before every hand-off; a hand-off has an event name; timeouts are positive.
+
+    Raises PipelineError that names the stage and the rule.
+    """
+
+    __slots__ = ("_places", "stages")
+
+    def __init__(self, stages: Iterable[Stage]) -> None:
+        self.stages: tuple[Stage, ...] = tuple(stages)
+        self._places = {stage.name: place for place, stage in enumerate(self.stages)}
+        self._validate()
+
+    @classmethod
+    def default(cls, event_name: str | None) -> Pipeline:
+        """`generate → enrich → finalise`; without an event name there is nobody to enrich."""
+        enrich = [Stage.hand_off("enrich", event_name=event_name)] if event_name else []
+        return cls(
+            [
+                Stage(name=GENERATE, kind=GENERATE),
+                *enrich,
+                Stage(name=FINALISE, kind=FINALISE),
+            ]
+        )
+
+    def __iter__(self) -> Iterator[Stage]:
+        return iter(self.stages)
+
+    def __len__(self) -> int:
+        return len(self.stages)
+
+    def __repr__(self) -> str:
+        return f"Pipeline({' → '.join(self._places)})"
+
+    def __getitem__(self, name: str) -> Stage:
+        return self.stages[self._places[name]]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._places
+
+    def after(self, name: str) -> Stage:
+        """The stage that follows `name`; `finalise` has none and is never asked."""
+        return self.stages[self._places[name] + 1]
+
+    @property
+    def hand_offs(self) -> tuple[Stage, ...]:
+        return tuple(stage for stage in self.stages if stage.kind == HAND_OFF)
+
+    def _validate(self) -> None:
+        names = [stage.name for stage in self.stages]
+        for name in names:
+            if not _NAME.fullmatch(name):
+                raise PipelineError(
+                    f"stage name {name!r}: use a lower-case letter, then letters, digits or '_' (64 at most)"
+                )
+            if names.count(name) > 1:
+                raise PipelineError(f"stage name {name!r} is used twice; names are unique in a pipeline")
+        kinds = [stage.kind for stage in self.stages]
+        if kinds.count(FINALISE) != 1 or kinds[-1] != FINALISE:
+            raise PipelineError("a pipeline ends with exactly one 'finalise' stage")
+        if kinds.count(GENERATE) > 1:
+            raise PipelineError("a pipeline has at most one 'generate' stage")
+        if GENERATE in kinds and HAND_OFF in kinds and kinds.index(HAND_OFF) < kinds.index(GENERATE):
+            raise PipelineError("'generate' comes before the first hand-off: it makes what is handed off")
+        if len(kinds) < 2:
+            raise PipelineError("a pipeline needs a stage before 'finalise', such as 'generate'")
+        for stage in self.stages:
+            if stage.kind == HAND_OFF and not stage.event_name:
+                raise PipelineError(f"hand-off stage {stage.name!r} needs an event_name")
+            if stage.timeout is not None and not stage.timeout > 0:
+                raise PipelineError(f"stage {stage.name!r}: timeout is a number of seconds above 0")
