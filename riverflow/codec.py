@@ -71,7 +71,8 @@ def splice(**members: Any) -> bytes:
 
 
 def python_json(data: bytes) -> bytes:
-    """Rewrite canonical JSON the way Python's `json.dumps` does by default, for receivers that re-serialise in Python."""
+    """Rewrite canonical JSON the way Python's `json.dumps` does by default, for receivers that re-serialise in
+    Python."""
     return json.dumps(json.loads(data)).encode("ascii")
 
 

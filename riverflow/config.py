@@ -78,9 +78,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
         for name, value in (file or {}).items():
             if name not in known:
-                raise ConfigError(
-                    f"configuration file: unknown setting {name!r}; known are {', '.join(known)}"
-                )
+                raise ConfigError(f"configuration file: unknown setting {name!r}; known are {', '.join(known)}")
             take(name, value, "configuration file")
         for name in known:
             for variable in _variables(name):
@@ -113,9 +111,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                     "https://api.example.com/river"
                 )
         if "://" not in self.database_url:
-            raise ConfigError(
-                f"database_url {self.database_url!r}: give a URL, such as sqlite:////absolute/path.db"
-            )
+            raise ConfigError(f"database_url {self.database_url!r}: give a URL, such as sqlite:////absolute/path.db")
 
 
 _SECRET = frozenset({"api_key", "openai_api_key", "database_url", "plugins"})

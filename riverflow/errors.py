@@ -95,9 +95,7 @@ class RequestError(RiverflowError):
     kind: ClassVar[str] = "invalid_request_error"
     default_code: ClassVar[str] = "invalid_request_error"
 
-    def __init__(
-        self, message: str, *, code: str | None = None, extra: Mapping[str, Any] | None = None
-    ) -> None:
+    def __init__(self, message: str, *, code: str | None = None, extra: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.code = code or self.default_code
@@ -196,9 +194,7 @@ class ProviderError(StageError):
     answered, `again` says whether the same request may succeed later.
     """
 
-    def __init__(
-        self, message: str, *, code: str, upstream_status: int | None = None, again: bool = True
-    ) -> None:
+    def __init__(self, message: str, *, code: str, upstream_status: int | None = None, again: bool = True) -> None:
         super().__init__(message)
         self.message = message
         self.code = code

@@ -15,13 +15,13 @@ __all__ = [
     "ADMIN",
     "CALLBACK",
     "CHECKPOINTS",
+    "DEFAULT_SIGNERS",
     "FINAL_KINDS",
     "READ",
     "SCOPES",
     "SUBMIT",
     "Answer",
     "Append",
-    "CallbackBody",
     "Claim",
     "Completed",
     "Deferred",
@@ -37,13 +37,14 @@ __all__ = [
     "Generation",
     "Identity",
     "Json",
-    "OutgoingMessage",
     "Outcome",
+    "OutgoingMessage",
     "Output",
     "Phase",
     "Plan",
     "Project",
     "ProviderAttempt",
+    "Receipt",
     "Record",
     "Run",
     "Settlement",
@@ -70,8 +71,12 @@ CALLBACK: Final = "callback"
 ADMIN: Final = "admin"
 SCOPES: Final = frozenset({SUBMIT, READ, CALLBACK, ADMIN})
 
-CHECKPOINTS: Final = frozenset({"run.accepted", "stage.completed"})
-"""Kinds of entries from which a run is rebuilt: its plan and request, and each finished stage's output."""
+CHECKPOINTS: Final = frozenset({"run.accepted", "stage.completed", "callback.received"})
+"""Kinds of entries from which a run is rebuilt: its plan and request, each finished stage's output, and which
+callbacks decided it."""
+
+DEFAULT_SIGNERS: Final = ("mr", "x-modelriver", "standard")
+"""Signers are additive: each adds its own headers to the same bytes, so every known receiver can verify."""
 
 FINAL_KINDS: Final = frozenset({"run.completed", "run.failed"})
 """Kinds of the one public entry that ends a run."""
@@ -116,7 +121,7 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def stages(self, event_name: str | None = None) -> Pipeline:
         """The pipeline to run; `event_name` is what a request asks for where the workflow names none."""
         if self.pipeline is not None:
-            return Pipeline(self.pipeline)
+            return Pipeline.of(self.pipeline)
         return Pipeline.default(self.event_name or event_name)
 
 
@@ -145,7 +150,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     description: str | None = None
     enabled: bool = True
     events: tuple[str, ...] = ()
-    signers: tuple[str, ...] = ("mr", "x-modelriver", "standard")
+    signers: tuple[str, ...] = DEFAULT_SIGNERS
     encoding: Literal["json", "python-json"] = "json"
     body: Literal["flat", "wrapped"] = "flat"
 
@@ -209,7 +214,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def pipeline(self) -> Pipeline:
-        return Pipeline(self.stages)
+        return Pipeline.of(self.stages)
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -260,13 +265,22 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     metadata: Json | None = None
 
 
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """The callback that decided a stage: its form and the SHA-256 of its canonical body, to know a repetition."""
+
+    stage: str
+    form: Literal["success", "error"]
+    digest: str
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """A run together with what its log says: the plan, the request, the outputs so far."""
+    """A run together with what its log says: the plan, the request, the outputs and receipts so far."""
 
     run: Run
     plan: Plan
     request: Json
     outputs: tuple[Output, ...] = ()
+    receipts: tuple[Receipt, ...] = ()
 
     @property
     def generated(self) -> Output | None:
@@ -381,16 +395,6 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def ok(self) -> bool:
         return self.error is None and self.status is not None and 200 <= self.status < 300
-
-
-class CallbackBody(msgspec.Struct, frozen=True, kw_only=True):
-    """The inbound answer of a backend: a success (`data`) or an error (`error`, `message`)."""
-
-    data: Json | None = None
-    task_id: str | None = None
-    metadata: Json | None = None
-    error: str | None = None
-    message: str | None = None
 
 
 class OutgoingMessage(msgspec.Struct, frozen=True, kw_only=True):

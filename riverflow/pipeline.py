@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 import msgspec
 
@@ -49,12 +50,19 @@ class Pipeline:
     Raises PipelineError that names the stage and the rule.
     """
 
-    __slots__ = ("_places", "stages")
+    __slots__ = ("_places", "hand_offs", "stages")
 
     def __init__(self, stages: Iterable[Stage]) -> None:
         self.stages: tuple[Stage, ...] = tuple(stages)
+        self.hand_offs: tuple[Stage, ...] = tuple(s for s in self.stages if s.kind == HAND_OFF)
         self._places = {stage.name: place for place, stage in enumerate(self.stages)}
         self._validate()
+
+    @staticmethod
+    @lru_cache(maxsize=1024)
+    def of(stages: tuple[Stage, ...]) -> Pipeline:
+        """The pipeline of these stages, validated once: every decision about a run asks for its plan's pipeline."""
+        return Pipeline(stages)
 
     @classmethod
     def default(cls, event_name: str | None) -> Pipeline:
@@ -86,10 +94,6 @@ class Pipeline:
     def after(self, name: str) -> Stage:
         """The stage that follows `name`; `finalise` has none and is never asked."""
         return self.stages[self._places[name] + 1]
-
-    @property
-    def hand_offs(self) -> tuple[Stage, ...]:
-        return tuple(stage for stage in self.stages if stage.kind == HAND_OFF)
 
     def _validate(self) -> None:
         names = [stage.name for stage in self.stages]

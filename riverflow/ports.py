@@ -163,12 +163,15 @@ class Notifier(Protocol):
     `listen` calls `wake(run_id)`, or `wake(None)` for "something changed, look", until cancelled.
     """
 
-    async def publish(self, run_id: str, number: int) -> None: ...
+    def publish(self, run_id: str, number: int) -> None:
+        """Say that a run's log has grown to `number`. Called after every append: returns at once, sends by itself."""
+        ...
+
     async def listen(self, wake: Callable[[str | None], None]) -> None: ...
     async def aclose(self) -> None: ...
 
 
-Authenticator = Callable[[Scope], "Identity | None | Awaitable[Identity | None]"]
+Authenticator = Callable[[Scope], "Identity | Awaitable[Identity | None] | None"]
 """Maps an ASGI connection of the host app to an identity, or None where it has no say."""
 
 
@@ -272,13 +275,11 @@ class Queue(Protocol):
         """Keep (or take) the lease of a process."""
         ...
 
-    async def claim_due(
-        self, owner: str, now: float, *, lanes: Iterable[str], limit: int
-    ) -> tuple[Claim, ...]:
+    async def claim_due(self, owner: str, now: float, *, lanes: Iterable[str], limit: int) -> tuple[Claim, ...]:
         """Take due work that is on no living process's lease: runs, and deliveries on one of `lanes`.
 
-        The attempt is counted here: a claimed delivery whose last owner died has `attempt` raised by one. A claimed run's
-        `generation` is raised by one. Fair: one endpoint's backlog does not keep another's from its turn.
+        The attempt is counted here: a claimed delivery whose last owner died has `attempt` raised by one. A claimed
+        run's `generation` is raised by one. Fair: one endpoint's backlog does not keep another's from its turn.
         """
         ...
 
@@ -375,13 +376,15 @@ class Store(Protocol):
 
 
 class Subscription(Protocol):
-    """One reader of one run, used as `async with`. Ends after the final frame."""
+    """One reader of one run, used as `async with`. Ends after the final frame; leaving while `next` waits ends that
+    wait with SubscriptionClosed. `latest` is the log number up to which the reader has been told."""
 
     latest: int
 
     async def next(self, timeout: float | None = None) -> Frame | None:
         """The next frame; None when `timeout` seconds passed without one (the log was then checked for anything
-        missed). Raises StopAsyncIteration after the final frame, SubscriptionClosed where the reader was cut."""
+        missed; with 0 only what is at hand counts). Raises StopAsyncIteration after the final frame,
+        SubscriptionClosed where the reader was cut."""
         ...
 
     def __aiter__(self) -> AsyncIterator[Frame]: ...
@@ -392,8 +395,14 @@ class Subscription(Protocol):
 class Channels(Protocol):
     """What a transport may ask for."""
 
-    async def subscribe(self, project_id: str, channel_id: str, *, after: int | None = None) -> Subscription:
-        """Read a run: everything after number `after`, or (None) the latest state and what follows. Raises NotFound."""
+    async def subscribe(
+        self, project_id: str, channel_id: str, *, after: int | None = None, everything: bool = False
+    ) -> Subscription:
+        """Read a run: everything after number `after`, or (None) the latest state and what follows. Raises NotFound.
+
+        `everything` is for the operator: private entries too, from the start where `after` is None, each frame's event
+        being the entry's kind and its data the whole entry; it does not end with the run, since the log does not.
+        """
         ...
 
     async def read_token(self, token: str) -> TokenClaims:
@@ -402,7 +411,8 @@ class Channels(Protocol):
         ...
 
     async def use_token(self, claims: TokenClaims) -> None:
-        """Note a token's use on a socket; under the `strict` rule the second use raises Unauthenticated (`token_used`)."""
+        """Note a token's use on a socket; under the `strict` rule the second use raises Unauthenticated
+        (`token_used`)."""
         ...
 
     async def authenticate(self, scope: Scope) -> Identity:

@@ -1,0 +1,107 @@
+"""The channel hub: which reader is told of which run's entries.
+
+This module must not write to the log nor know a wire; it is told of entries only after they are durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from ._frames import news_of
+from ._subscription import LiveSubscription
+from .errors import NotFound, Overloaded
+from .models import Entry
+from .ports import EntryPage, RunLog
+
+__all__ = ["Hub"]
+
+_READS = 64  # log reads at once, so that a wake-up of thousands of readers does not bury everybody else's
+
+
+class Hub:
+    """Brings the entries of runs to their readers.
+
+    `buffer` bounds how many frames one reader may leave unread; one more, and he is cut with the reason
+    `too_slow`, to come back with his number.
+    """
+
+    def __init__(self, log: RunLog, *, buffer: int = 256) -> None:
+        self._log = log
+        self._buffer = buffer
+        self._readers: dict[str, set[LiveSubscription]] = {}
+        self._reads = asyncio.Semaphore(_READS)
+        self._closed: str | None = None
+
+    @property
+    def readers(self) -> int:
+        """How many subscriptions are open."""
+        return sum(map(len, self._readers.values()))
+
+    def publish(self, run_id: str, entries: Sequence[Entry]) -> None:
+        """Pass on entries that were just appended, numbered and in order. Frames are built once for all readers."""
+        readers = self._readers.get(run_id)
+        if readers is None:
+            return
+        views = {everything: news_of(entries, everything) for everything in {reader.everything for reader in readers}}
+        for reader in tuple(readers):
+            reader.feed(views[reader.everything])
+
+    def wake(self, run_id: str | None) -> None:
+        """The readers of that run (None: all) shall look into the log: somebody else has written."""
+        for readers in self._readers.values() if run_id is None else [self._readers.get(run_id, set())]:
+            for reader in readers:
+                reader.look()
+
+    async def subscribe(
+        self, project_id: str, channel_id: str, *, after: int | None = None, everything: bool = False
+    ) -> LiveSubscription:
+        """See ports.Channels.subscribe. Raises NotFound, StoreError, and Overloaded once the hub is closed."""
+        if self._closed is not None:
+            raise Overloaded(f"no new readers: {self._closed}")
+        reader = LiveSubscription(self, project_id, channel_id, everything)
+        # Registered before the log is read: what is appended meanwhile is either in the page or fed.
+        self._readers.setdefault(channel_id, set()).add(reader)
+        try:
+            await reader.open(after)
+        except BaseException:
+            self.forget(reader)
+            raise
+        return reader
+
+    def close(self, reason: str) -> None:
+        """Cut every reader and take no new ones."""
+        self._closed = reason
+        for readers in list(self._readers.values()):
+            for reader in tuple(readers):
+                reader.cut(reason)
+
+    # For subscriptions (their Source) ------------------------------------------------------------------------
+
+    @property
+    def buffer(self) -> int:
+        return self._buffer
+
+    async def read(self, reader: LiveSubscription, after: int, limit: int) -> EntryPage:
+        """One page of what the reader may see. Raises NotFound where the run is not (or no longer) there."""
+        async with self._reads:
+            page = await self._log.entries_after(
+                reader.project_id, reader.run_id, after, limit=limit, public=not reader.everything
+            )
+        if page is None:
+            raise NotFound("there is no such channel")
+        return page
+
+    async def finished(self, reader: LiveSubscription) -> bool:
+        """Whether the run has its final entry."""
+        async with self._reads:
+            stored = await self._log.load(reader.project_id, reader.run_id)
+        return stored is not None and stored.run.phase == "done"
+
+    def forget(self, reader: LiveSubscription) -> None:
+        """Feed this reader no longer."""
+        readers = self._readers.get(reader.run_id)
+        if readers is not None:
+            readers.discard(reader)
+            if not readers:
+                del self._readers[reader.run_id]

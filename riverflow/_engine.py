@@ -1,0 +1,411 @@
+"""The verbs of riverflow: submit, resume, cancel, look, subscribe; and the owner of every task.
+
+Routes and the Python API speak to this and nothing below it. It knows no HTTP and makes no rule about runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+
+from . import _machine, _payloads, _tokens
+from ._channels import Hub
+from ._courier import Courier
+from ._directory import ENDPOINT, WORKFLOW, Directory
+from ._intake import Intake, Submission, parse_callback
+from ._runner import Runner, answer_digest
+from ._sweeper import Sweeper
+from .config import Settings
+from .errors import (
+    ConfigError,
+    Expired,
+    NotFound,
+    NotWaiting,
+    Overloaded,
+    RequestError,
+    StoreError,
+    Unauthenticated,
+    Unprocessable,
+)
+from .models import Claim, Entry, Frame, Json, Project, Record, Run, TokenClaims, Workflow
+from .pipeline import FINALISE, HAND_OFF
+from .ports import (
+    Clock,
+    EntryPage,
+    Handler,
+    Ids,
+    Notifier,
+    Provider,
+    Sender,
+    Signer,
+    StageMiddleware,
+    StageRunner,
+    Store,
+    Subscription,
+)
+from .retry import MODELRIVER
+
+__all__ = ["Accepted", "Engine", "Parts", "Resumed"]
+
+logger = logging.getLogger("riverflow.engine")
+
+TOKEN_MARGIN = 60.0  # seconds a socket token outlives the run's last deadline
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What an engine is made of."""
+
+    settings: Settings
+    store: Store
+    notifier: Notifier | None
+    directory: Directory
+    clock: Clock
+    ids: Ids
+    handlers: Mapping[str, Handler]
+    providers: Mapping[str, Provider]
+    senders: Mapping[str, Sender]
+    signers: Mapping[str, Signer]
+    stages: Mapping[str, StageRunner]
+    middleware: Sequence[StageMiddleware]
+    observe: Callable[[str, Sequence[Entry]], None] | None
+    can_call_app: Callable[[], bool]
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """An accepted run and the browser's way to it."""
+
+    run: Run
+    token: str
+    topic: str
+    customer_data: Json
+    warnings: list[str]
+
+
+class Resumed(msgspec.Struct, frozen=True, kw_only=True):
+    """A callback that was taken: the run as it stands, and whether the same answer had come before."""
+
+    run: Run
+    stage: str
+    form: str
+    repeated: bool
+
+
+class Engine:
+    """One running riverflow over one store."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._settings = parts.settings
+        self._clock = parts.clock
+        self._store = parts.store
+        self._directory = parts.directory
+        self._tasks: dict[str, set[asyncio.Task[None]]] = {}
+        self._in_flight = 0
+        self._accepting = False
+        self._group: asyncio.TaskGroup | None = None
+        self._intake = Intake(parts.directory, parts.settings)
+        self.hub = Hub(parts.store.log)
+        owner = parts.ids.opaque("proc")
+        self._owner = owner
+        self._sweeper = Sweeper(
+            parts.store.queue,
+            parts.clock,
+            owner=owner,
+            lease=parts.settings.lease,
+            lanes=self._lanes,
+            room=self._room,
+            take=self._take,
+        )
+        self._runner = Runner(
+            log=parts.store.log,
+            queue=parts.store.queue,
+            hub=self.hub,
+            notifier=parts.notifier,
+            directory=parts.directory,
+            courier=Courier(
+                senders=parts.senders,
+                signers=parts.signers,
+                directory=parts.directory,
+                clock=parts.clock,
+                policy=MODELRIVER,
+                timeout=parts.settings.delivery_timeout,
+                handler_timeout=parts.settings.callback_timeout,
+            ),
+            stages=parts.stages,
+            middleware=parts.middleware,
+            clock=parts.clock,
+            policy=MODELRIVER,
+            owner=owner,
+            spawn=self._spawn,
+            cut=self._cut,
+            notice=self._sweeper.notice,
+            observe=parts.observe,
+        )
+
+    # Life
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Keep the lease, sweep and watch until left; then drain."""
+        await self._sweeper.renew()
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            service = [
+                group.create_task(self._sweeper.keep_lease(), name="riverflow lease"),
+                group.create_task(self._sweeper.run(), name="riverflow sweeper"),
+                group.create_task(self._directory.watch(1.0), name="riverflow directory"),
+            ]
+            if self._parts.notifier is not None:
+                listening = self._parts.notifier.listen(self.hub.wake)
+                service.append(group.create_task(listening, name="riverflow notifier"))
+            self._accepting = True
+            try:
+                yield
+            finally:
+                await self._drain(service)
+
+    async def _drain(self, service: list[asyncio.Task[None]]) -> None:
+        """Take nothing new, let what runs finish within `drain_timeout`, give the rest back."""
+        self._accepting = False
+        for task in service[1:]:
+            task.cancel()
+        self.hub.close("shutting_down")
+        working = [task for tasks in self._tasks.values() for task in tasks]
+        if working:
+            _, late = await asyncio.wait(working, timeout=self._settings.drain_timeout)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+        service[0].cancel()
+        try:
+            await self._store.queue.release(self._owner)
+        except StoreError:
+            logger.warning("the lease could not be given back; it will run out", exc_info=True)
+
+    # Checks of what is configured
+
+    async def check(self) -> None:
+        """Refuse to start with definitions in code that cannot work. Raises ConfigError."""
+        project = self._directory.default_project
+        try:
+            for stored in (await self._directory.all(project, WORKFLOW)).values():
+                if stored.in_code:
+                    stored.value.stages()
+                    self.check_workflow(stored.value)
+            endpoints = (await self._directory.all(project, ENDPOINT)).values()
+            for stored in endpoints:
+                self.check_signers(stored.value.signers)
+        except RequestError as error:
+            raise ConfigError(error.message) from None
+        remote = [stored.value.url for stored in endpoints if not stored.value.url.startswith("asgi:")]
+        if remote and not self._settings.development and not self._settings.public_url:
+            raise ConfigError(
+                f"there is a webhook endpoint ({remote[0]}), and backends must know where to call back: set public_url "
+                "(RIVERFLOW_PUBLIC_URL), such as https://api.example.com/river"
+            )
+
+    def check_workflow(self, workflow: Workflow) -> None:
+        """Raises Unprocessable where a provider or a kind of stage is not installed."""
+        for name in (workflow.provider, *(fallback.provider for fallback in workflow.fallbacks)):
+            if name not in self._parts.providers:
+                raise _not_installed(f"workflow {workflow.name!r}: no provider {name!r}", self._parts.providers)
+        for stage in workflow.stages():
+            if stage.kind not in (HAND_OFF, FINALISE) and stage.kind not in self._parts.stages:
+                raise _not_installed(f"workflow {workflow.name!r}: no stage kind {stage.kind!r}", self._parts.stages)
+
+    def check_signers(self, names: Iterable[str]) -> None:
+        """Raises Unprocessable where a signer is not installed."""
+        for name in names:
+            if name not in self._parts.signers:
+                raise _not_installed(f"no signer {name!r}", self._parts.signers)
+
+    # Verbs
+
+    async def submit(self, project_id: str, body: bytes, base_url: str) -> Accepted:
+        """Accept a request: durable when this returns."""
+        self._check_accepting()
+        submission = await self._intake.submission(project_id, body, base_url)
+        decision = await self._start(project_id, submission)
+        run = decision.record.run
+        return Accepted(
+            run=run,
+            token=self._token(run, submission),
+            topic=_tokens.topic_of(project_id, run.id),
+            customer_data=submission.plan.customer_data,
+            warnings=submission.warnings,
+        )
+
+    async def resume(self, project_id: str, run_id: str, stage: str | None, body: bytes) -> Resumed:
+        """Take a callback. Raises NotFound, NotWaiting (409), Expired (410) and what parsing raises."""
+        outcome = parse_callback(body)
+        record = await self.record(project_id, run_id)
+        answered = _machine.Answered(stage, outcome, answer_digest(outcome))
+        decision = await self._runner.apply(record, answered)
+        if isinstance(decision, _machine.Repeated):
+            return Resumed(run=record.run, stage=decision.receipt.stage, form=decision.receipt.form, repeated=True)
+        receipt = decision.record.receipts[-1]
+        return Resumed(run=decision.record.run, stage=receipt.stage, form=receipt.form, repeated=False)
+
+    async def cancel(self, project_id: str, run_id: str) -> Run:
+        """End a run as `error` with code `cancelled`; the provider's request is dropped. Raises NotFound,
+        NotWaiting."""
+        record = await self.record(project_id, run_id)
+        decision = await self._runner.apply(record, _machine.Cancelled(), cut=True)
+        assert isinstance(decision, _machine.Decision)
+        return decision.record.run
+
+    async def record(self, project_id: str, run_id: str) -> Record:
+        """A run with what its log says. Raises NotFound."""
+        record = await self._runner.load(project_id, run_id)
+        if record is None:
+            raise NotFound(f"no run {run_id!r} in this project", code="channel_not_found")
+        return record
+
+    async def state(self, project_id: str, run_id: str) -> bytes:
+        """The newest message of a run with its dates, as JSON. Raises NotFound."""
+        record = await self.record(project_id, run_id)
+        page = await self.entries(project_id, run_id, 0, public=True)
+        messages = [entry.data for entry in page.entries if entry.kind != "stage.chunk"]
+        return _payloads.state(record, messages[-1] if messages else None, page.latest)
+
+    async def entries(self, project_id: str, run_id: str, after: int, *, public: bool = False) -> EntryPage:
+        """A run's log after a number. Raises NotFound."""
+        page = await self._store.log.entries_after(project_id, run_id, after, public=public)
+        if page is None:
+            raise NotFound(f"no run {run_id!r} in this project", code="channel_not_found")
+        return page
+
+    async def result(self, project_id: str, run_id: str) -> Frame:
+        """Wait for the final message. Raises NotFound, SubscriptionClosed."""
+        async with await self.subscribe(project_id, run_id) as subscription:
+            async for frame in subscription:
+                if frame.final:
+                    return frame
+        raise AssertionError("a subscription ends with the final frame")
+
+    # Channels (ports.Channels, but for `authenticate`, which is the door's)
+
+    async def subscribe(
+        self, project_id: str, channel_id: str, *, after: int | None = None, everything: bool = False
+    ) -> Subscription:
+        """See ports.Channels."""
+        return await self.hub.subscribe(project_id, channel_id, after=after, everything=everything)
+
+    async def reconnect(self, project_id: str, run_id: str) -> Accepted:
+        """A fresh socket token for an existing run. Raises NotFound, or Expired where its retention is over."""
+        record = await self.record(project_id, run_id)
+        submission = Submission(plan=record.plan, request=record.request, warnings=[])
+        return Accepted(
+            run=record.run,
+            token=self._token(record.run, submission),
+            topic=_tokens.topic_of(project_id, run_id),
+            customer_data=record.plan.customer_data,
+            warnings=[],
+        )
+
+    async def read_token(self, token: str) -> TokenClaims:
+        """See ports.Channels."""
+        claims = _tokens.peek(token)
+        try:
+            project = self._directory.project(claims.project_id)
+        except NotFound:
+            raise Unauthenticated("the socket token is not valid", code="token_invalid") from None
+        return _tokens.read(token, project.token_secret, self._clock.now())
+
+    async def use_token(self, claims: TokenClaims) -> None:
+        """See ports.Channels."""
+        if self._settings.token_rule != "strict":
+            return
+        now = self._clock.now()
+        seen = await self._store.documents.mark(
+            claims.project_id, "token", claims.jti, b"1", now=now, expires_at=float(claims.exp)
+        )
+        if seen is not None:
+            raise Unauthenticated("the socket token has been used", code="token_used")
+
+    # Inside
+
+    async def _start(self, project_id: str, submission: Submission) -> _machine.Decision:
+        now = self._clock.now()
+        run_id = self._parts.ids.channel_id()
+        routing = await self._directory.routing(project_id)
+        decision = _machine.start(run_id, project_id, submission.plan, submission.request, now, submission.warnings)
+        event_name = decision.record.run.event_name
+        if event_name and not routing.targets(decision.record, "task.ai_generated", event_name):
+            submission.warnings.append(
+                f"no handler and no enabled webhook endpoint takes {event_name!r}: unless a callback comes, the run "
+                f"fails after {submission.plan.callback_timeout:g} seconds"
+            )
+            decision = _machine.start(run_id, project_id, submission.plan, submission.request, now, submission.warnings)
+        await self._runner.begin(decision, owned=self._room() > 0)
+        return decision
+
+    def _token(self, run: Run, submission: Submission) -> str:
+        now = self._clock.now()
+        plan = submission.plan
+        longest = plan.provider_timeout + sum(
+            stage.timeout or plan.callback_timeout for stage in plan.pipeline.hand_offs
+        )
+        deadline = run.created_at + longest + TOKEN_MARGIN if run.phase != "done" else 0.0
+        expires_at = max(now + self._settings.token_ttl, deadline)
+        project: Project = self._directory.project(run.project_id)
+        return _tokens.mint(project, run.id, expires_at=expires_at, jti=self._parts.ids.opaque("tok"))
+
+    def _check_accepting(self) -> None:
+        if not self._accepting:
+            raise Overloaded("riverflow is shutting down; try again", code="shutting_down")
+
+    def _lanes(self) -> list[str]:
+        """What this process can deliver to."""
+        lanes = {"http" if scheme == "https" else scheme for scheme in self._parts.senders if scheme != "local"}
+        if not self._parts.can_call_app():
+            lanes.discard("asgi")
+        return [*lanes, *(f"local:{name}" for name in self._parts.handlers)]
+
+    def _room(self) -> int:
+        return self._settings.concurrency - self._in_flight
+
+    def _take(self, claim: Claim) -> None:
+        self._spawn(claim.run_id, self._runner.take(claim))
+
+    def _spawn(self, run_id: str, work: Coroutine[Any, Any, None]) -> None:
+        assert self._group is not None, "the engine is not running"
+        task = self._group.create_task(self._guarded(run_id, work))
+        self._in_flight += 1
+        self._tasks.setdefault(run_id, set()).add(task)
+        task.add_done_callback(lambda done: self._done(run_id, done))
+
+    def _done(self, run_id: str, task: asyncio.Task[None]) -> None:
+        tasks = self._tasks[run_id]
+        tasks.discard(task)
+        if not tasks:
+            del self._tasks[run_id]
+        self._in_flight -= 1
+        if self._in_flight == self._settings.concurrency - 1:
+            self._sweeper.notice(self._clock.now())  # room again: what was left to be claimed can be
+
+    async def _guarded(self, run_id: str, work: Coroutine[Any, Any, None]) -> None:
+        """No unforeseen error ends the engine, and none leaves work on a living process's lease for ever."""
+        try:
+            await work
+        except (NotWaiting, Expired):
+            logger.info("run %s: overtaken", run_id, exc_info=True)
+        except Exception:
+            logger.exception("run %s: unforeseen error; the work is given back", run_id)
+            await self._runner.give_back(run_id, None, 1)
+
+    def _cut(self, run_id: str) -> None:
+        current = asyncio.current_task()
+        for task in self._tasks.get(run_id, ()):
+            if task is not current:
+                task.cancel()
+
+
+def _not_installed(message: str, installed: Iterable[str]) -> Unprocessable:
+    return Unprocessable(f"{message} is installed; there are: {', '.join(sorted(installed))}", code="not_installed")

@@ -1,0 +1,252 @@
+"""Turns the bytes of a request into a plan: the only decode of a submission, and of a callback.
+
+It checks what the caller said and resolves what he named; it accepts nothing by itself.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from . import codec
+from ._directory import STRUCTURED_OUTPUT, Directory, identifier
+from .config import Settings
+from .errors import InvalidRequest, PipelineError, Unprocessable
+from .models import Completed, Failed, Json, Plan, Workflow
+from .schema import SchemaError, check_schema
+
+__all__ = ["CallbackRequest", "Intake", "Submission", "SubmitRequest", "parse_callback", "remote_url"]
+
+Timeout = Annotated[float, msgspec.Meta(gt=0, le=30 * 86_400)]
+
+
+class SubmitRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of `POST ai/async`. Fields that are not named here are kept and passed on; the provider gets those that
+    belong to its API."""
+
+    workflow: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    messages: list[Any] | None = None
+    prompt: str | None = None
+    input: Any = None
+    inputs: Any = None
+    metadata: Any = None
+    context: Any = None
+    customer_data: dict[str, Any] | None = None
+    response_format: Any = None
+    structured_output_schema: dict[str, Any] | None = None
+    format: str | None = None
+    stream: bool | None = None
+    tools: list[Any] | None = None
+    tool_choice: Any = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    top_p: float | None = None
+    delivery_method: str | None = None
+    webhook_url: str | None = None
+    events: tuple[str, ...] | None = None
+    callback_timeout: Timeout | None = None
+    test_mode: bool | None = None
+
+
+class CallbackRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of `POST {callback_url}`: the success form (`data`, `task_id`, `metadata`) or the error form (`error`,
+    `message`)."""
+
+    data: dict[str, Any] | None = None
+    task_id: str | int | None = None
+    metadata: dict[str, Any] | None = None
+    error: str | dict[str, Any] | None = None
+    message: str | None = None
+
+
+class Submission(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that can be accepted."""
+
+    plan: Plan
+    request: Json
+    warnings: list[str]
+
+
+_submit_decoder = msgspec.json.Decoder(SubmitRequest)
+_callback_decoder = msgspec.json.Decoder(CallbackRequest)
+
+
+class Intake:
+    """Resolves submissions against what is configured."""
+
+    def __init__(self, directory: Directory, settings: Settings) -> None:
+        self._directory = directory
+        self._settings = settings
+
+    async def submission(self, project_id: str, body: bytes, base_url: str) -> Submission:
+        """Raises InvalidRequest (400), Unprocessable (422) or NotFound (404, unknown workflow)."""
+        request = codec.canonical(body)
+        asked = _decoded(_submit_decoder, request, "request")
+        workflow = await self._workflow(project_id, asked)
+        event_name = asked.events[0] if asked.events else None
+        warnings: list[str] = []
+        schema, sample = await self._schema(project_id, workflow, asked, warnings)
+        try:
+            pipeline = workflow.stages(event_name)
+        except PipelineError as error:
+            raise Unprocessable(f"events: {error}") from None
+        hand_off = pipeline.hand_offs[0].event_name if pipeline.hand_offs else None
+        plan = Plan(
+            workflow=workflow.name,
+            workflow_id=identifier("wf", project_id, workflow.name),
+            stages=pipeline.stages,
+            provider=workflow.provider,
+            model=workflow.model,
+            event_name=hand_off,
+            fallbacks=tuple(sorted(workflow.fallbacks, key=lambda fallback: fallback.position)),
+            instructions=workflow.instructions,
+            schema=schema,
+            template=workflow.template,
+            sample_data=sample,
+            customer_data=_customer_data(asked, workflow.cache_fields, request),
+            callback_timeout=asked.callback_timeout or workflow.callback_timeout,
+            provider_timeout=workflow.provider_timeout,
+            base_url=base_url,
+            webhook_url=self._webhook_url(asked.webhook_url),
+        )
+        return Submission(plan=plan, request=request, warnings=warnings)
+
+    async def _workflow(self, project_id: str, asked: SubmitRequest) -> Workflow:
+        if asked.workflow:
+            return await self._directory.workflow(project_id, asked.workflow)
+        if asked.provider and asked.model:
+            return Workflow(name="direct", provider=asked.provider, model=asked.model)
+        raise InvalidRequest("name a workflow (or a provider and a model)", extra={"param": "workflow"})
+
+    async def _schema(
+        self, project_id: str, workflow: Workflow, asked: SubmitRequest, warnings: list[str]
+    ) -> tuple[Json | None, Json | None]:
+        """The schema the answer must satisfy (the request's own before the workflow's), and sample data."""
+        sample = codec.from_python(workflow.sample_data) if workflow.sample_data is not None else None
+        inline = asked.structured_output_schema or _inline_schema(asked.response_format)
+        if inline is not None:
+            try:
+                check_schema(inline)
+            except SchemaError as error:
+                raise Unprocessable(f"the JSON Schema of the request: {error}", code="invalid_schema") from None
+            return codec.from_python(inline), sample
+        if workflow.structured_output_id is None:
+            return None, sample
+        output = await self._directory.structured_output(project_id, workflow.structured_output_id)
+        if output is None:
+            warnings.append(f"the {STRUCTURED_OUTPUT.name} {workflow.structured_output_id!r} does not exist")
+            return None, sample
+        if sample is None and output.sample_data is not None:
+            sample = codec.from_python(output.sample_data)
+        return codec.from_python(output.schema), sample
+
+    def _webhook_url(self, url: str | None) -> str | None:
+        if url is None:
+            return None
+        return remote_url(url, self._settings, "webhook_url")
+
+
+def remote_url(url: str, settings: Settings, field: str) -> str:
+    """A URL that a caller may name as a webhook target: http(s) only, https in production; `asgi:` and `local:` would
+    step round the outer app's doors. Raises Unprocessable. (Addresses are vetted when it is dialled.)"""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or len(url) > 2048 or any(ord(c) <= 0x20 or ord(c) == 0x7F for c in url):
+        raise Unprocessable(
+            f"{field}: give an http(s) URL such as https://api.example.com/webhooks/ai",
+            code="invalid_url",
+            extra={"param": field},
+        )
+    if parts.scheme == "http" and not settings.development:
+        raise Unprocessable(
+            f"{field}: only https URLs are called in production (RIVERFLOW_ENV=development allows http)",
+            code="https_required",
+            extra={"param": field},
+        )
+    return url
+
+
+def parse_callback(body: bytes) -> Completed | Failed:
+    """A callback body as the outcome it declares. Raises InvalidRequest (not JSON, wrong types) or Unprocessable
+    (neither `data` nor `error`, or both)."""
+    text = codec.canonical(body)
+    said = _decoded(_callback_decoder, text, "callback")
+    parts = _callback_parts.decode(text)
+    if (said.data is None) == (said.error is None):
+        raise Unprocessable(
+            "a callback carries either `data` (an object) or `error` (a code), with the rest beside it",
+            code="data_or_error_required",
+        )
+    if said.error is not None:
+        return _declared_failure(said)
+    assert parts.data is not None
+    task_id = None if said.task_id is None else str(said.task_id)
+    return Completed(data=parts.data, task_id=task_id, metadata=parts.metadata)
+
+
+def _declared_failure(said: CallbackRequest) -> Failed:
+    error = said.error
+    if isinstance(error, dict):  # {"error": {"code", "message"}} is what many HTTP libraries produce
+        code, message = str(error.get("code") or "callback_error"), said.message or error.get("message")
+        return Failed(code=code, message=str(message or code))
+    assert error is not None
+    return Failed(code=error or "callback_error", message=said.message or error or "callback_error")
+
+
+class _CallbackParts(msgspec.Struct):
+    data: Json | None = None
+    metadata: Json | None = None
+
+
+_callback_parts = msgspec.json.Decoder(_CallbackParts)
+
+
+def _decoded(decoder: msgspec.json.Decoder[Any], text: Json, what: str) -> Any:
+    try:
+        return decoder.decode(text)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(f"{what}: {error}", code="invalid_type") from None
+
+
+def _inline_schema(response_format: Any) -> dict[str, Any] | None:
+    """The JSON Schema in `response_format`: OpenAI's `json_schema` form, or a bare schema."""
+    if not isinstance(response_format, dict):
+        return None
+    if response_format.get("type") == "json_schema":
+        wrapper = response_format.get("json_schema")
+        schema = wrapper.get("schema") if isinstance(wrapper, dict) else None
+        return schema if isinstance(schema, dict) else None
+    if response_format.get("type") in ("json_object", "text"):
+        return None
+    return response_format or None
+
+
+def _customer_data(asked: SubmitRequest, cache_fields: tuple[str, ...], request: Json) -> Json:
+    """Cache fields echo under their full path; a `customer_data` object is echoed as it is, and its keys win."""
+    if not cache_fields:
+        return codec.from_python(asked.customer_data) if asked.customer_data else codec.EMPTY_OBJECT
+    whole = codec.decode(request)
+    found = {path: _at(whole, path) for path in cache_fields}
+    echoed = {path: value for path, value in found.items() if value is not _MISSING}
+    return codec.from_python(echoed | (asked.customer_data or {}))
+
+
+_MISSING: Any = object()
+
+
+def _at(value: Any, path: str) -> Any:
+    for key in path.split("."):
+        if isinstance(value, dict) and key in value:
+            value = value[key]
+        elif isinstance(value, list) and key.isdigit() and int(key) < len(value):
+            value = value[int(key)]
+        else:
+            return _MISSING
+    return value

@@ -1,0 +1,309 @@
+"""Carries one run: runs its stages, puts decisions into effect, tells who listens.
+
+Every decision is appended before anybody is told of it. This module makes no rule (that is `_machine`) and keeps no
+timer (that is `_sweeper`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from . import _machine, codec
+from ._channels import Hub
+from ._courier import Courier
+from ._directory import Directory
+from .errors import Expired, Failure, NotFound, NotWaiting, StageError, StoreError, VersionConflict
+from .models import Append, Claim, Completed, Delivery, Entry, Failed, Outcome, Record, Settlement
+from .pipeline import Stage
+from .ports import Clock, Notifier, Queue, RunLog, StageContext, StageMiddleware, StageRunner
+from .retry import RetryPolicy
+
+__all__ = ["Runner", "answer_digest"]
+
+logger = logging.getLogger("riverflow.runner")
+
+Spawn = Callable[[str, Coroutine[Any, Any, None]], None]
+
+
+def answer_digest(outcome: Completed | Failed) -> str:
+    """SHA-256 of a hand-off's answer in canonical form: the same answer has the same digest on every way in."""
+    return hashlib.sha256(codec.encode(outcome)).hexdigest()
+
+
+class Runner:
+    """The engine room's one pair of hands.
+
+    `spawn(run_id, coroutine)` starts work that somebody owns, `cut(run_id)` stops what else is being done for a run,
+    `notice(due_at)` tells the sweeper of a new due time, `observe(run_id, entries)` is called after each append.
+    """
+
+    def __init__(
+        self,
+        *,
+        log: RunLog,
+        queue: Queue,
+        hub: Hub,
+        notifier: Notifier | None,
+        directory: Directory,
+        courier: Courier,
+        stages: Mapping[str, StageRunner],
+        middleware: Sequence[StageMiddleware],
+        clock: Clock,
+        policy: RetryPolicy,
+        owner: str,
+        spawn: Spawn,
+        cut: Callable[[str], None],
+        notice: Callable[[float], None],
+        observe: Callable[[str, Sequence[Entry]], None] | None,
+    ) -> None:
+        self._log = log
+        self._queue = queue
+        self._hub = hub
+        self._notifier = notifier
+        self._directory = directory
+        self._courier = courier
+        self._stages = stages
+        self._middleware = tuple(middleware)
+        self._clock = clock
+        self._policy = policy
+        self._owner = owner
+        self._spawn = spawn
+        self._cut = cut
+        self._notice = notice
+        self._observe = observe
+
+    # Verbs
+
+    async def begin(self, decision: _machine.Decision, *, owned: bool = True) -> None:
+        """Append a new run; where `owned`, this process goes on with it at once, else it is left to be claimed."""
+        await self._append(decision, expected_version=None, owner=self._owner if owned else "")
+        if owned and decision.run_next is not None:
+            self._spawn(decision.record.run.id, self.carry(decision.record, decision.run_next))
+
+    async def carry(self, record: Record, stage: Stage | None) -> None:
+        """Run stages until the run waits or is done."""
+        while stage is not None:
+            outcome = await self._run_stage(record, stage)
+            if outcome is None:
+                return
+            decision = await self._advance(record, outcome)
+            if decision is None:
+                return
+            record, stage = decision.record, decision.run_next
+            await self._deliver_all(record, decision.deliveries)
+
+    async def apply(
+        self, record: Record, taken: _machine.Input, *, cut: bool = False
+    ) -> _machine.Decision | _machine.Repeated:
+        """Decide and append; where somebody else was first, decide again on what is there now. Starts what follows,
+        after stopping (`cut`) what is under way. Raises what the machine raises."""
+        decision = await self._apply(record, taken, None)
+        if cut:
+            self._cut(record.run.id)
+        if isinstance(decision, _machine.Decision) and (decision.deliveries or decision.run_next):
+            self._spawn(decision.record.run.id, self._follow(decision))
+        return decision
+
+    async def take(self, claim: Claim) -> None:
+        """Go on with claimed work: try a delivery, time a run out, or run its stage again."""
+        if claim.delivery is not None:
+            await self._deliver(claim.delivery, None)
+            return
+        record = await self.load(None, claim.run_id)
+        if record is None or record.run.phase == "done":
+            return
+        if record.run.phase == "running":
+            await self.carry(record, record.plan.pipeline[record.run.stage])
+        elif self._clock.now() >= (record.run.deadline_at or 0.0):
+            await self._time_out(record)
+        else:
+            await self._queue.reschedule(claim.run_id, None, record.run.deadline_at or 0.0)
+
+    async def load(self, project_id: str | None, run_id: str) -> Record | None:
+        """A run as it stands, or None."""
+        stored = await self._log.load(project_id, run_id)
+        return _machine.rebuild(stored.run, stored.checkpoints) if stored is not None else None
+
+    async def give_back(self, run_id: str, delivery_id: str | None, attempt: int) -> None:
+        """After an unforeseen error: let the work be tried again on the retry schedule. While the store does not
+        answer, this keeps asking: nobody else can free what a living process holds."""
+        delay = self._policy.delay_after(attempt) or self._policy.delays[-1]
+        due_at = self._clock.now() + delay
+        while True:
+            try:
+                await self._queue.reschedule(run_id, delivery_id, due_at)
+                break
+            except StoreError:
+                logger.warning("run %s: could not be given back, to be tried again", run_id, exc_info=True)
+                await self._clock.sleep(1.0)
+        self._notice(due_at)
+
+    # Stages
+
+    async def _run_stage(self, record: Record, stage: Stage) -> Outcome | None:
+        """The outcome, or None where the stage will be tried again later."""
+        context = StageContext(record=record, stage=stage, attempt=record.run.generation)
+        if context.attempt > self._policy.attempts:
+            message = f"stage {stage.name!r} was begun {self._policy.attempts} times without coming to an end"
+            return Failed(code="attempts_exhausted", message=message)
+        runner = self._stages.get(stage.kind)
+        if runner is None:
+            return Failed(code="unknown_stage_kind", message=f"no plugin here runs stages of kind {stage.kind!r}")
+        run: Callable[[StageContext], Awaitable[Outcome]] = runner.run
+        for middleware in reversed(self._middleware):
+            run = _wrapped(middleware, run)
+        try:
+            return await run(context)
+        except Failure as failure:
+            return Failed(code=failure.code, message=failure.message)
+        except Exception as error:
+            return await self._stage_broke(context, error)
+
+    async def _stage_broke(self, context: StageContext, error: Exception) -> Outcome | None:
+        run, stage = context.record.run, context.stage
+        final = isinstance(error, StageError) and not error.retryable
+        if final or context.attempt >= self._policy.attempts:
+            return Failed(code="stage_error", message=f"stage {stage.name!r} failed: {type(error).__name__}: {error}")
+        logger.warning("run %s: stage %r failed, to be tried again", run.id, stage.name, exc_info=error)
+        await self.give_back(run.id, None, context.attempt)
+        return None
+
+    async def _advance(self, record: Record, outcome: Outcome) -> _machine.Decision | None:
+        """Put a stage's outcome into effect; None where the run has moved on without us (cancelled, or claimed by
+        another process): the outcome is then stale and dropped."""
+        try:
+            decision = await self._apply(record, _machine.StageFinished(outcome), None, again=False)
+        except (NotWaiting, Expired, VersionConflict):
+            logger.info("run %s: the outcome of stage %r came too late", record.run.id, record.run.stage)
+            return None
+        return decision if isinstance(decision, _machine.Decision) else None
+
+    async def _time_out(self, record: Record) -> None:
+        try:
+            decision = await self._apply(record, _machine.TimedOut(), None)
+        except NotWaiting:
+            return  # answered in the meantime
+        if isinstance(decision, _machine.Decision):
+            self._cut(record.run.id)  # a handler that hangs is still at it
+            await self._follow(decision)
+
+    # Deliveries
+
+    async def _deliver_all(self, record: Record, deliveries: tuple[Delivery, ...]) -> None:
+        for delivery in deliveries[1:]:
+            self._spawn(record.run.id, self._deliver(delivery, record))
+        if deliveries:
+            await self._deliver(deliveries[0], record)
+
+    async def _deliver(self, delivery: Delivery, record: Record | None) -> None:
+        try:
+            await self._attempt(delivery, record)
+        except Exception:
+            logger.exception("delivery %s: unforeseen error; the work is given back", delivery.id)
+            await self.give_back(delivery.run_id, delivery.id, delivery.attempt)
+
+    async def _attempt(self, delivery: Delivery, record: Record | None) -> None:
+        """One attempt, and what comes of it. A handler's answer decides its stage in the same append."""
+        answer, settlement = await self._courier.attempt(delivery)
+        if isinstance(answer.outcome, Completed | Failed) and delivery.type == "task.ai_generated":
+            await self._answer_in_process(delivery, answer.outcome, settlement, record)
+            return
+        number = await self._queue.settle(settlement)
+        self._tell(delivery.run_id, (settlement.entry,), number)
+        if settlement.due_at is not None:
+            self._notice(settlement.due_at)
+
+    async def _answer_in_process(
+        self, delivery: Delivery, outcome: Completed | Failed, settlement: Settlement, record: Record | None
+    ) -> None:
+        record = record or await self.load(None, delivery.run_id)
+        if record is None:
+            return
+        answered = _machine.Answered(delivery.stage, outcome, answer_digest(outcome), via="handler")
+        try:
+            decision = await self._apply(record, answered, settlement)
+        except (NotWaiting, Expired, NotFound) as refused:
+            logger.info("run %s: a handler's answer was refused: %s", delivery.run_id, refused.message)
+            decision = None
+        if isinstance(decision, _machine.Decision):
+            await self._follow(decision)
+        else:
+            number = await self._queue.settle(settlement)
+            self._tell(delivery.run_id, (settlement.entry,), number)
+
+    # Effects
+
+    async def _follow(self, decision: _machine.Decision) -> None:
+        await self._deliver_all(decision.record, decision.deliveries)
+        await self.carry(decision.record, decision.run_next)
+
+    async def _apply(
+        self, record: Record, taken: _machine.Input, settled: Settlement | None, *, again: bool = True
+    ) -> _machine.Decision | _machine.Repeated:
+        while True:
+            routing = await self._directory.routing(record.run.project_id)
+            decision = _machine.decide(record, taken, self._clock.now(), routing)
+            if isinstance(decision, _machine.Repeated):
+                return decision
+            try:
+                await self._append(decision, expected_version=record.run.version, owner=self._owner, settled=settled)
+            except VersionConflict:
+                if not again:
+                    raise
+                record = await self._reload(record)
+                continue
+            return decision
+
+    async def _reload(self, record: Record) -> Record:
+        fresh = await self.load(record.run.project_id, record.run.id)
+        if fresh is None:
+            raise StoreError(f"run {record.run.id} has vanished from the store")
+        return fresh
+
+    async def _append(
+        self,
+        decision: _machine.Decision,
+        *,
+        expected_version: int | None,
+        owner: str,
+        settled: Settlement | None = None,
+    ) -> None:
+        run = decision.record.run
+        number = await self._log.append(
+            Append(
+                run=run,
+                owner=owner,
+                entries=decision.entries,
+                expected_version=expected_version,
+                deliveries=decision.deliveries,
+                settled=settled,
+                closes=decision.closes,
+            )
+        )
+        entries = decision.entries if settled is None else (settled.entry, *decision.entries)
+        self._tell(run.id, entries, number)
+        if run.phase == "waiting" and run.deadline_at is not None:
+            self._notice(run.deadline_at)
+
+    def _tell(self, run_id: str, entries: Sequence[Entry], first: int) -> None:
+        """Written, then told."""
+        numbered = [msgspec.structs.replace(entry, number=number) for number, entry in enumerate(entries, start=first)]
+        self._hub.publish(run_id, numbered)
+        if self._notifier is not None:
+            self._notifier.publish(run_id, numbered[-1].number)
+        if self._observe is not None:
+            self._observe(run_id, numbered)
+
+
+def _wrapped(
+    middleware: StageMiddleware, run: Callable[[StageContext], Awaitable[Outcome]]
+) -> Callable[[StageContext], Awaitable[Outcome]]:
+    def wrapped(context: StageContext) -> Awaitable[Outcome]:
+        return middleware(context, run)
+
+    return wrapped

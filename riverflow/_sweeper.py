@@ -1,0 +1,120 @@
+"""Claims what is due: retries, deadlines, and the work of processes that died.
+
+It sleeps until the next due time, the end of a lease or a notice; it runs nothing itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+from collections.abc import Callable, Iterable
+
+from .errors import StoreError
+from .models import Claim
+from .ports import Clock, Queue
+
+__all__ = ["Sweeper"]
+
+logger = logging.getLogger("riverflow.sweeper")
+
+BATCH = 100
+
+
+class Sweeper:
+    """Keeps this process's lease and claims due work for it.
+
+    `lanes()` says what this process can deliver now, `room()` how much more work it can take, `take(claim)` starts it.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        clock: Clock,
+        *,
+        owner: str,
+        lease: float,
+        lanes: Callable[[], Iterable[str]],
+        room: Callable[[], int],
+        take: Callable[[Claim], None],
+    ) -> None:
+        self._queue = queue
+        self._clock = clock
+        self._owner = owner
+        self._lease = lease
+        self._lanes = lanes
+        self._room = room
+        self._take = take
+        self._bell = asyncio.Event()
+        self._noticed = math.inf
+        self._wakes_at = 0.0  # while asleep: until when
+
+    def notice(self, due_at: float) -> None:
+        """Something is due at that time: wake then, if not before."""
+        self._noticed = min(self._noticed, due_at)
+        if due_at < self._wakes_at:
+            self._bell.set()
+
+    async def keep_lease(self) -> None:
+        """Renew the heartbeat three times a lease until cancelled."""
+        while True:
+            await self._clock.sleep(self._lease / 3)
+            try:
+                await self.renew()
+            except StoreError:
+                logger.warning("the lease could not be renewed; it is tried again", exc_info=True)
+
+    async def renew(self) -> None:
+        now = self._clock.now()
+        await self._queue.heartbeat(self._owner, now, now + self._lease)
+
+    async def run(self) -> None:
+        """Sweep until cancelled."""
+        while True:
+            try:
+                full = await self.sweep()
+                wake_at = self._clock.now() if full else await self._next_wake()
+            except StoreError:
+                logger.warning("the store does not answer the sweep; it is tried again", exc_info=True)
+                wake_at = self._clock.now() + 1.0
+            await self._sleep_until(wake_at)
+
+    async def sweep(self) -> bool:
+        """Claim once; whether there may be more that fits."""
+        self._noticed = math.inf
+        limit = min(self._room(), BATCH)
+        if limit <= 0:
+            return False
+        claims = await self._queue.claim_due(self._owner, self._clock.now(), lanes=tuple(self._lanes()), limit=limit)
+        for claim in claims:
+            self._take(claim)
+        return len(claims) == limit
+
+    async def _next_wake(self) -> float:
+        """The next due time, but look at least once a lease: another process may have died."""
+        now = self._clock.now()
+        latest = now + self._lease
+        if self._room() <= 0:
+            return latest
+        due_at = await self._queue.next_due(now, tuple(self._lanes()))
+        return latest if due_at is None else min(due_at, latest)
+
+    async def _sleep_until(self, wake_at: float) -> None:
+        wake_at = min(wake_at, self._noticed)
+        delay = wake_at - self._clock.now()
+        if delay <= 0:
+            await asyncio.sleep(0)
+            return
+        self._wakes_at = wake_at
+        self._bell.clear()
+        sleeping = asyncio.ensure_future(self._clock.sleep(delay))
+        ringing = asyncio.ensure_future(self._bell.wait())
+        try:
+            await asyncio.wait((sleeping, ringing), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (sleeping, ringing):
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+            self._wakes_at = 0.0

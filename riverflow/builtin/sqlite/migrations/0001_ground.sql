@@ -1,0 +1,103 @@
+-- The ground: every table of the first release.
+
+-- A text key without rowid: a run is always looked up by its id, and UUIDv7 ids sort by time, so inserts stay at the
+-- right edge of the one tree there is.
+CREATE TABLE runs (
+    id          TEXT PRIMARY KEY,
+    project_id  TEXT NOT NULL,
+    workflow    TEXT NOT NULL,
+    event_name  TEXT,
+    status      TEXT NOT NULL,
+    stage       TEXT NOT NULL,
+    phase       TEXT NOT NULL,
+    version     INTEGER NOT NULL,
+    generation  INTEGER NOT NULL,
+    created_at  REAL NOT NULL,
+    deadline_at REAL,
+    finished_at REAL,
+    newest      INTEGER NOT NULL -- the number of the run's newest entry
+) WITHOUT ROWID;
+
+CREATE INDEX runs_of_project ON runs (project_id, id);
+CREATE INDEX runs_finished ON runs (finished_at) WHERE finished_at IS NOT NULL;
+
+-- A rowid table: entries are of any size, and a tree of large rows is filled fastest at its end.
+CREATE TABLE entries (
+    run_id  TEXT NOT NULL,
+    number  INTEGER NOT NULL,
+    kind    TEXT NOT NULL,
+    at      REAL NOT NULL,
+    stage   TEXT,
+    attempt INTEGER,
+    public  INTEGER NOT NULL,
+    data    BLOB NOT NULL
+);
+
+CREATE UNIQUE INDEX entries_of_run ON entries (run_id, number);
+
+-- Cold: what was ever owed. What is still owed has a row in `due` as well.
+CREATE TABLE deliveries (
+    id          TEXT NOT NULL UNIQUE,
+    run_id      TEXT NOT NULL,
+    project_id  TEXT NOT NULL,
+    stage       TEXT NOT NULL,
+    type        TEXT NOT NULL,
+    url         TEXT NOT NULL,
+    lane        TEXT NOT NULL,
+    body        BLOB NOT NULL,
+    created_at  REAL NOT NULL,
+    due_at      REAL NOT NULL,
+    event_name  TEXT,
+    endpoint_id TEXT,
+    attempt     INTEGER NOT NULL,
+    expires_at  REAL,
+    status      TEXT NOT NULL
+);
+
+CREATE INDEX deliveries_of_run ON deliveries (run_id);
+
+-- Hot and small: one row for each run that is not done (delivery_id and lane are empty) and for each pending delivery.
+CREATE TABLE due (
+    run_id      TEXT NOT NULL,
+    delivery_id TEXT NOT NULL,
+    project_id  TEXT NOT NULL,
+    stage       TEXT NOT NULL,
+    lane        TEXT NOT NULL,
+    target      TEXT NOT NULL, -- whose turn it takes: the endpoint's id, else the URL
+    due_at      REAL NOT NULL,
+    owner       TEXT,          -- the process that has it on lease
+    PRIMARY KEY (run_id, delivery_id)
+) WITHOUT ROWID;
+
+CREATE INDEX due_turn ON due (owner, lane, target, due_at);
+
+CREATE TABLE processes (
+    owner      TEXT PRIMARY KEY,
+    expires_at REAL NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE documents (
+    project_id TEXT NOT NULL,
+    kind       TEXT NOT NULL,
+    name       TEXT NOT NULL,
+    version    INTEGER NOT NULL,
+    body       BLOB NOT NULL,
+    updated_at REAL NOT NULL,
+    PRIMARY KEY (project_id, kind, name)
+) WITHOUT ROWID;
+
+CREATE TABLE counters (
+    name  TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE markers (
+    project_id TEXT NOT NULL,
+    scope      TEXT NOT NULL,
+    key        TEXT NOT NULL,
+    value      BLOB NOT NULL,
+    expires_at REAL NOT NULL,
+    PRIMARY KEY (project_id, scope, key)
+) WITHOUT ROWID;
+
+CREATE INDEX markers_expiry ON markers (expires_at);

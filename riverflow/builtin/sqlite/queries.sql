@@ -1,0 +1,295 @@
+-- Every statement riverflow gives to SQLite, apart from the schema.
+--
+-- Format: a line `-- name --`, one line that says what it is for, the statement. Nothing newer than SQLite 3.35 is used.
+-- A statement whose VALUES are one row may be repeated for many rows (bulk.py); in it '' and -1 stand for what is absent,
+-- because Python's sqlite3 takes 0.9 µs to bind a None and 0.06 to bind a number. Lists of ids are JSON arrays.
+
+-- run_heads --
+-- What deciding an append needs to know of the runs of a group, as one row of JSON: a row each would be a turn of the GIL each.
+SELECT CAST(json_group_array(json_array(id, project_id, version, generation, newest)) AS BLOB)
+FROM runs WHERE id IN (SELECT value FROM json_each(?))
+
+-- delivery_heads --
+-- The newest attempt and the status of the deliveries that a group settles.
+SELECT CAST(json_group_array(json_array(id, run_id, attempt, status)) AS BLOB)
+FROM deliveries WHERE id IN (SELECT value FROM json_each(?))
+
+-- pending_of_runs --
+-- The deliveries still owed for the runs of which a group closes a stage.
+SELECT CAST(json_group_array(json_array(run_id, delivery_id, stage)) AS BLOB)
+FROM due WHERE run_id IN (SELECT value FROM json_each(?)) AND delivery_id <> ''
+
+-- write_runs --
+-- New runs, and new states of known ones; what a run was accepted with does not change.
+INSERT INTO runs (id, project_id, workflow, event_name, status, stage, phase, version, generation, created_at,
+    deadline_at, finished_at, newest)
+VALUES (?, ?, ?, nullif(?, ''), ?, ?, ?, ?, ?, ?, nullif(?, -1), nullif(?, -1), ?)
+ON CONFLICT (id) DO UPDATE SET
+    event_name = excluded.event_name, status = excluded.status, stage = excluded.stage, phase = excluded.phase,
+    version = excluded.version, deadline_at = excluded.deadline_at, finished_at = excluded.finished_at,
+    newest = excluded.newest
+
+-- move_newest --
+-- The newest entry number of runs whose state did not change.
+UPDATE runs SET newest = moved.column2 FROM (VALUES (?, ?)) AS moved WHERE id = moved.column1
+
+-- write_entries --
+-- Log entries, numbered already.
+INSERT INTO entries (run_id, number, kind, at, stage, attempt, public, data)
+VALUES (?, ?, ?, ?, nullif(?, ''), nullif(?, -1), ?, ?)
+
+-- write_deliveries --
+-- New deliveries.
+INSERT INTO deliveries (id, run_id, project_id, stage, type, url, lane, body, created_at, due_at, event_name,
+    endpoint_id, attempt, expires_at, status)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), nullif(?, ''), ?, nullif(?, -1), ?)
+
+-- change_deliveries --
+-- How attempts ended; an absent value leaves a column as it is.
+UPDATE deliveries SET
+    status = changed.column2,
+    attempt = coalesce(nullif(changed.column3, -1), attempt),
+    due_at = coalesce(nullif(changed.column4, -1), due_at)
+FROM (VALUES (?, ?, ?, ?)) AS changed WHERE id = changed.column1
+
+-- write_due --
+-- Work that is due or on lease. Work that stays on the same lease is not touched: that is the common case.
+INSERT INTO due (run_id, delivery_id, project_id, stage, lane, target, due_at, owner)
+VALUES (?, ?, ?, ?, ?, ?, ?, nullif(?, ''))
+ON CONFLICT (run_id, delivery_id) DO UPDATE SET due_at = excluded.due_at, owner = excluded.owner
+WHERE due.owner IS NOT excluded.owner OR due.owner IS NULL
+
+-- move_due --
+-- Work given back, to be due at another time.
+UPDATE due SET due_at = moved.column3, owner = NULL
+FROM (VALUES (?, ?, ?)) AS moved WHERE run_id = moved.column1 AND delivery_id = moved.column2
+
+-- delete_due --
+-- Work that is done; the list is of pairs.
+DELETE FROM due WHERE (run_id, delivery_id) IN (
+    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?))
+
+-- run --
+-- One run; without a project for claimed work.
+SELECT id, project_id, workflow, event_name, status, stage, phase, version, generation, created_at, deadline_at,
+    finished_at
+FROM runs WHERE id = :run_id AND (:project_id IS NULL OR project_id = :project_id)
+
+-- checkpoints --
+-- The entries a run is rebuilt from.
+SELECT kind, at, number, stage, attempt, public, data FROM entries
+WHERE run_id = :run_id AND kind IN (SELECT value FROM json_each(:kinds)) ORDER BY number
+
+-- newest_entry --
+-- The number of a run's newest entry.
+SELECT newest FROM runs WHERE id = :run_id AND project_id = :project_id
+
+-- entries_after --
+-- A page of a run's log.
+SELECT kind, at, number, stage, attempt, public, data FROM entries
+WHERE run_id = :run_id AND number > :after AND public >= :public ORDER BY number LIMIT :limit
+
+-- runs_page --
+-- Runs, newest first. An empty BLOB sorts after every text: no `before` is before the end.
+SELECT id, project_id, workflow, event_name, status, stage, phase, version, generation, created_at, deadline_at,
+    finished_at
+FROM runs
+WHERE project_id = :project_id AND id < coalesce(:before, x'')
+    AND (:status IS NULL OR status = :status)
+    AND (:workflow IS NULL OR workflow = :workflow)
+    AND (:event_name IS NULL OR event_name = :event_name)
+ORDER BY id DESC LIMIT :limit
+
+-- prunable --
+-- Runs that ended long enough ago.
+SELECT CAST(json_group_array(id) AS BLOB)
+FROM (SELECT id FROM runs WHERE finished_at < ? ORDER BY finished_at LIMIT ?)
+
+-- prune_entries --
+-- Forget the logs of runs.
+DELETE FROM entries WHERE run_id IN (SELECT value FROM json_each(?))
+
+-- prune_deliveries --
+-- Forget the deliveries of runs.
+DELETE FROM deliveries WHERE run_id IN (SELECT value FROM json_each(?))
+
+-- prune_due --
+-- Forget what is still owed for runs.
+DELETE FROM due WHERE run_id IN (SELECT value FROM json_each(?))
+
+-- prune_runs --
+-- Forget runs.
+DELETE FROM runs WHERE id IN (SELECT value FROM json_each(?))
+
+-- heartbeat --
+-- Keep or take a process's lease.
+INSERT INTO processes (owner, expires_at) VALUES (?, ?)
+ON CONFLICT (owner) DO UPDATE SET expires_at = excluded.expires_at
+
+-- forget_processes --
+-- Ended leases that hold nothing.
+DELETE FROM processes WHERE expires_at <= ? AND NOT EXISTS (SELECT 1 FROM due WHERE due.owner = processes.owner)
+
+-- dead_owners --
+-- Who holds work without a living lease. The recursion steps from owner to owner along the index.
+WITH RECURSIVE owners (owner) AS (
+    SELECT (SELECT min(owner) FROM due WHERE owner > '')
+    UNION ALL
+    SELECT (SELECT min(due.owner) FROM due WHERE due.owner > owners.owner) FROM owners WHERE owners.owner IS NOT NULL
+)
+SELECT owners.owner FROM owners LEFT JOIN processes ON processes.owner = owners.owner
+WHERE owners.owner IS NOT NULL AND (processes.expires_at IS NULL OR processes.expires_at <= ?)
+
+-- claimable --
+-- What one owner (or nobody) holds and is due, in turns: every target's first, then every target's second.
+-- The recursion steps from target to target along the index, so that a long backlog of one is not read.
+WITH RECURSIVE targets (lane, target) AS (
+    SELECT lanes.value,
+        (SELECT target FROM due WHERE owner IS :owner AND lane = lanes.value ORDER BY target LIMIT 1)
+    FROM json_each(:lanes) AS lanes
+    UNION ALL
+    SELECT targets.lane,
+        (SELECT due.target FROM due WHERE owner IS :owner AND due.lane = targets.lane AND due.target > targets.target
+            ORDER BY due.target LIMIT 1)
+    FROM targets WHERE targets.target IS NOT NULL
+)
+SELECT work.run_id, work.delivery_id, work.project_id, work.due_at,
+    row_number() OVER (PARTITION BY work.lane, work.target ORDER BY work.due_at) AS turn
+FROM targets CROSS JOIN due AS work ON (work.run_id, work.delivery_id) IN (
+    SELECT run_id, delivery_id FROM due
+    WHERE owner IS :owner AND due.lane = targets.lane AND due.target = targets.target AND due_at <= :until
+    ORDER BY due_at LIMIT :limit)
+WHERE targets.target IS NOT NULL
+ORDER BY turn, work.due_at LIMIT :limit
+
+-- lease_due --
+-- Put work on a process's lease; the list is of pairs.
+UPDATE due SET owner = ? WHERE (run_id, delivery_id) IN (
+    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?))
+
+-- raise_generation --
+-- Fence off whoever carried these runs before.
+UPDATE runs SET generation = generation + 1 WHERE id IN (SELECT value FROM json_each(?))
+
+-- raise_attempt --
+-- Count the attempts that died with their process.
+UPDATE deliveries SET attempt = attempt + 1 WHERE id IN (SELECT value FROM json_each(?))
+
+-- deliveries_by_id --
+-- Claimed deliveries.
+SELECT id, run_id, project_id, stage, type, url, lane, body, created_at, due_at, event_name, endpoint_id, attempt,
+    expires_at, status
+FROM deliveries WHERE id IN (SELECT value FROM json_each(?))
+
+-- deliveries_of_run --
+-- All that was ever owed for a run, oldest first.
+SELECT id, run_id, project_id, stage, type, url, lane, body, created_at, due_at, event_name, endpoint_id, attempt,
+    expires_at, status
+FROM deliveries WHERE run_id = :run_id AND project_id = :project_id ORDER BY created_at, rowid
+
+-- postpone_delivery --
+-- When a delivery given back is due.
+UPDATE deliveries SET due_at = ? WHERE id = ? AND run_id = ? AND status = 'pending'
+
+-- release_due --
+-- Give back all that a process holds.
+UPDATE due SET owner = NULL WHERE owner = ?
+
+-- end_lease --
+-- End a process's lease.
+DELETE FROM processes WHERE owner = ?
+
+-- earliest_due --
+-- The earliest due time of work on nobody's lease.
+WITH RECURSIVE targets (lane, target) AS (
+    SELECT lanes.value,
+        (SELECT target FROM due WHERE owner IS NULL AND lane = lanes.value ORDER BY target LIMIT 1)
+    FROM json_each(:lanes) AS lanes
+    UNION ALL
+    SELECT targets.lane,
+        (SELECT due.target FROM due WHERE owner IS NULL AND due.lane = targets.lane AND due.target > targets.target
+            ORDER BY due.target LIMIT 1)
+    FROM targets WHERE targets.target IS NOT NULL
+)
+SELECT min((SELECT min(due_at) FROM due
+    WHERE owner IS NULL AND due.lane = targets.lane AND due.target = targets.target))
+FROM targets WHERE targets.target IS NOT NULL
+
+-- earliest_lease_end --
+-- The earliest end of a lease that holds work of these lanes; a lease that is missing has ended by now.
+WITH RECURSIVE owners (owner) AS (
+    SELECT (SELECT min(owner) FROM due WHERE owner > '')
+    UNION ALL
+    SELECT (SELECT min(due.owner) FROM due WHERE due.owner > owners.owner) FROM owners WHERE owners.owner IS NOT NULL
+)
+SELECT min(coalesce(processes.expires_at, :now))
+FROM owners LEFT JOIN processes ON processes.owner = owners.owner
+WHERE EXISTS (
+    SELECT 1 FROM json_each(:lanes) AS lanes CROSS JOIN due ON due.owner = owners.owner AND due.lane = lanes.value)
+
+-- backlog --
+-- How much could be claimed now.
+SELECT count(*) FROM due LEFT JOIN processes ON processes.owner = due.owner
+WHERE (due.owner IS NULL AND due.due_at <= :now)
+    OR (due.owner IS NOT NULL AND coalesce(processes.expires_at, :now) <= :now)
+
+-- requeue_delivery --
+-- Back to the first attempt of a delivery that had ended.
+UPDATE deliveries SET status = 'pending', attempt = 1, due_at = :due_at, expires_at = NULL
+WHERE id = :delivery_id AND project_id = :project_id AND status <> 'pending'
+
+-- requeue_due --
+-- Make that delivery due.
+INSERT INTO due (run_id, delivery_id, project_id, stage, lane, target, due_at, owner)
+SELECT run_id, id, project_id, stage, lane, coalesce(endpoint_id, url), due_at, NULL FROM deliveries WHERE id = ?
+
+-- document --
+-- One document.
+SELECT kind, name, project_id, version, body, updated_at FROM documents
+WHERE project_id = ? AND kind = ? AND name = ?
+
+-- documents --
+-- All documents of a kind.
+SELECT kind, name, project_id, version, body, updated_at FROM documents
+WHERE project_id = ? AND kind = ? ORDER BY name
+
+-- document_version --
+-- The version of one document.
+SELECT version FROM documents WHERE project_id = ? AND kind = ? AND name = ?
+
+-- write_document --
+-- A new document, or the next version of one.
+INSERT INTO documents (project_id, kind, name, version, body, updated_at) VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (project_id, kind, name) DO UPDATE SET
+    version = excluded.version, body = excluded.body, updated_at = excluded.updated_at
+
+-- delete_document --
+-- Forget a document.
+DELETE FROM documents WHERE project_id = ? AND kind = ? AND name = ?
+
+-- count_change --
+-- Move the counter that every process watches.
+INSERT INTO counters (name, value) VALUES ('documents', 1) ON CONFLICT (name) DO UPDATE SET value = value + 1
+
+-- changes --
+-- That counter.
+SELECT coalesce((SELECT value FROM counters WHERE name = 'documents'), 0)
+
+-- leave_marker --
+-- Leave a marker where none is alive.
+INSERT INTO markers (project_id, scope, key, value, expires_at) VALUES (:project_id, :scope, :key, :value, :expires_at)
+ON CONFLICT (project_id, scope, key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at
+WHERE markers.expires_at <= :now
+
+-- marker --
+-- The marker that is there.
+SELECT value FROM markers WHERE project_id = :project_id AND scope = :scope AND key = :key
+
+-- forget_markers --
+-- A few dead markers: each new one clears away more than it adds.
+DELETE FROM markers WHERE (project_id, scope, key) IN (
+    SELECT project_id, scope, key FROM markers WHERE expires_at <= ? LIMIT 4)
+
+-- data_version --
+-- A number that changes when another connection commits.
+PRAGMA data_version

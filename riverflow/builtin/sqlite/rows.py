@@ -1,0 +1,156 @@
+"""Rows to structs and structs to rows, column by column in the order of queries.sql. Nothing is decided here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...models import Delivery, Document, Entry, Json, Run
+
+__all__ = [
+    "NO_DELIVERY",
+    "NO_NUMBER",
+    "NO_TEXT",
+    "RUN_LANE",
+    "delivery_from",
+    "delivery_row",
+    "document_from",
+    "due_delivery_row",
+    "due_run_row",
+    "entry_from",
+    "entry_row",
+    "run_from",
+    "run_row",
+]
+
+Row = tuple[Any, ...]
+
+NO_DELIVERY = ""
+"""The delivery_id of a `due` row that is the run itself."""
+
+RUN_LANE = ""
+"""The lane of such a row: every process can advance runs."""
+
+
+NO_TEXT, NO_NUMBER = "", -1
+"""What stands for None in rows that are written in bulk; queries.sql says why."""
+
+
+def run_row(run: Run, newest: int) -> Row:
+    return (
+        run.id,
+        run.project_id,
+        run.workflow,
+        run.event_name or NO_TEXT,
+        run.status,
+        run.stage,
+        run.phase,
+        run.version,
+        run.generation,
+        run.created_at,
+        NO_NUMBER if run.deadline_at is None else run.deadline_at,
+        NO_NUMBER if run.finished_at is None else run.finished_at,
+        newest,
+    )
+
+
+def run_from(row: Row) -> Run:
+    return Run(
+        id=row[0],
+        project_id=row[1],
+        workflow=row[2],
+        event_name=row[3],
+        status=row[4],
+        stage=row[5],
+        phase=row[6],
+        version=row[7],
+        generation=row[8],
+        created_at=row[9],
+        deadline_at=row[10],
+        finished_at=row[11],
+    )
+
+
+def entry_row(run_id: str, number: int, entry: Entry) -> Row:
+    return (
+        run_id,
+        number,
+        entry.kind,
+        entry.at,
+        entry.stage or NO_TEXT,
+        NO_NUMBER if entry.attempt is None else entry.attempt,
+        1 if entry.public else 0,
+        bytearray(entry.data),  # 0.2 µs to bind; bytes and Raw, which sqlite3 first tries to adapt, take 1.2 and 0.7
+    )
+
+
+def entry_from(row: Row) -> Entry:
+    return Entry(
+        kind=row[0],
+        at=row[1],
+        number=row[2],
+        stage=row[3],
+        attempt=row[4],
+        public=row[5] == 1,
+        data=Json(row[6]),
+    )
+
+
+def delivery_row(delivery: Delivery) -> Row:
+    return (
+        delivery.id,
+        delivery.run_id,
+        delivery.project_id,
+        delivery.stage,
+        delivery.type,
+        delivery.url,
+        delivery.lane,
+        bytearray(delivery.body),
+        delivery.created_at,
+        delivery.due_at,
+        delivery.event_name or NO_TEXT,
+        delivery.endpoint_id or NO_TEXT,
+        delivery.attempt,
+        NO_NUMBER if delivery.expires_at is None else delivery.expires_at,
+        delivery.status,
+    )
+
+
+def delivery_from(row: Row) -> Delivery:
+    return Delivery(
+        id=row[0],
+        run_id=row[1],
+        project_id=row[2],
+        stage=row[3],
+        type=row[4],
+        url=row[5],
+        lane=row[6],
+        body=row[7],
+        created_at=row[8],
+        due_at=row[9],
+        event_name=row[10],
+        endpoint_id=row[11],
+        attempt=row[12],
+        expires_at=row[13],
+        status=row[14],
+    )
+
+
+def due_run_row(run: Run, due_at: float, owner: str) -> Row:
+    return (run.id, NO_DELIVERY, run.project_id, run.stage, RUN_LANE, "", due_at, owner)
+
+
+def due_delivery_row(delivery: Delivery, owner: str) -> Row:
+    return (
+        delivery.run_id,
+        delivery.id,
+        delivery.project_id,
+        delivery.stage,
+        delivery.lane,
+        delivery.endpoint_id or delivery.url,
+        delivery.due_at,
+        owner,
+    )
+
+
+def document_from(row: Row) -> Document:
+    return Document(kind=row[0], name=row[1], project_id=row[2], version=row[3], body=row[4], updated_at=row[5])

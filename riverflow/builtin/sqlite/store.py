@@ -1,0 +1,80 @@
+"""The SQLite store: its threads, its three faces, its opening and closing. It runs no statement itself."""
+
+from __future__ import annotations
+
+import asyncio
+from sqlite3 import Connection
+
+from ...ports import Clock, Documents, Notifier, Queue, RunLog
+from .address import Address
+from .connection import connect, connect_reader, translated
+from .documents import SqliteDocuments
+from .log import SqliteLog
+from .migrate import migrate
+from .notifier import DataVersionNotifier
+from .queue import SqliteQueue
+from .rounds import read_round, write_round
+from .worker import Worker
+
+__all__ = ["SqliteStore"]
+
+
+class SqliteStore:
+    """ports.Store on a SQLite file, which several processes of one host may share, or on a private one in memory.
+
+    A file has a writer thread and a reader thread in each process; a database in memory has one connection, so its
+    writer reads as well.
+    """
+
+    def __init__(self, address: Address, clock: Clock) -> None:
+        self._address = address
+        self._writer = Worker("riverflow-sqlite-writer", self._connect, write_round(address))
+        self._reader = self._writer
+        self._notifier: Notifier | None = None
+        if address.path is not None:
+            self._reader = Worker("riverflow-sqlite-reader", lambda: connect_reader(address), read_round(address))
+            self._notifier = DataVersionNotifier(self._writer, clock)
+        self._log = SqliteLog(self._writer, self._reader)
+        self._queue = SqliteQueue(self._writer, self._reader)
+        self._documents = SqliteDocuments(self._writer, self._reader)
+
+    @property
+    def log(self) -> RunLog:
+        return self._log
+
+    @property
+    def queue(self) -> Queue:
+        return self._queue
+
+    @property
+    def documents(self) -> Documents:
+        return self._documents
+
+    @property
+    def notifier(self) -> Notifier | None:
+        return self._notifier
+
+    async def open(self) -> None:
+        """Connect and migrate. Raises StoreUnavailable, SchemaMismatch, ConfigError."""
+        await self._writer.start()
+        if self._reader is not self._writer:
+            try:
+                await self._reader.start()
+            except BaseException:
+                await asyncio.shield(self._writer.stop())
+                raise
+
+    async def aclose(self) -> None:
+        """Do what is queued, then close; SQLite folds its log into the file as the last connection goes."""
+        if self._reader is not self._writer:
+            await self._reader.stop()
+        await self._writer.stop()
+
+    def _connect(self) -> Connection:
+        db = connect(self._address)
+        try:
+            migrate(db, self._address)
+        except Exception as error:
+            db.close()
+            raise translated(error, self._address) from error
+        return db

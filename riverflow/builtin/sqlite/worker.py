@@ -1,0 +1,153 @@
+"""One thread with one connection, and the way in and out of it. What is done there, it is told; it knows no SQL.
+
+Everything that is queued while the thread is at work is done together in its next round, and all of a round's futures
+are resolved by one wake-up of the event loop. There is no timer: a group is as large as the load makes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from asyncio import AbstractEventLoop, Future
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+from sqlite3 import Connection
+from typing import Any, Generic, TypeVar
+
+from ...errors import StoreUnavailable
+from ...models import Append, Settlement
+
+__all__ = ["Change", "Look", "Operation", "Worker"]
+
+T = TypeVar("T")
+
+
+class Look(Generic[T]):
+    """An operation that only reads."""
+
+    __slots__ = ("run",)
+
+    def __init__(self, run: Callable[[Connection], T]) -> None:
+        self.run = run
+
+
+class Change(Generic[T]):
+    """An operation that writes, and decides before it does whether it may."""
+
+    __slots__ = ("run",)
+
+    def __init__(self, run: Callable[[Connection], T]) -> None:
+        self.run = run
+
+
+Operation = Append | Settlement | Look[Any] | Change[Any]
+
+Round = Callable[[Connection, Sequence[Operation]], Sequence[object]]
+"""Does a group of operations; gives back the result of each, an exception where it was refused."""
+
+Job = tuple[Operation, "Future[Any]"]
+
+
+class Worker:
+    """Runs operations on its own thread. `connect` is called there first; `do` is called for each group."""
+
+    def __init__(self, name: str, connect: Callable[[], Connection], do: Round) -> None:
+        self._name = name
+        self._connect = connect
+        self._do = do
+        self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._loop: AbstractEventLoop | None = None
+        self._ended: Future[None] | None = None
+
+    async def start(self) -> None:
+        """Start the thread and connect. Raises whatever connecting raises."""
+        assert self._ended is None, "a worker starts once"
+        loop = self._loop = asyncio.get_running_loop()
+        opened: Future[None] = loop.create_future()
+        self._ended = loop.create_future()
+        # A daemon: a process whose loop died without aclose must still be able to end. SQLite survives that.
+        threading.Thread(target=self._main, args=(loop, opened, self._ended), name=self._name, daemon=True).start()
+        try:
+            await opened
+        except BaseException:
+            self._stop_taking()
+            raise
+
+    async def stop(self) -> None:
+        """Do what is queued, then close the connection and end the thread."""
+        self._stop_taking()
+        if self._ended is not None:
+            await asyncio.shield(self._ended)
+
+    def submit(self, operation: Operation) -> Future[Any]:
+        """Queue an operation for the thread's next round. Raises StoreUnavailable where the worker is not running."""
+        if self._loop is None:
+            raise StoreUnavailable("the store is not open")
+        future: Future[Any] = self._loop.create_future()
+        self._queue.put((operation, future))
+        return future
+
+    async def look(self, run: Callable[[Connection], T]) -> T:
+        """Read."""
+        result: T = await self.submit(Look(run))
+        return result
+
+    async def change(self, run: Callable[[Connection], T]) -> T:
+        """Write."""
+        result: T = await self.submit(Change(run))
+        return result
+
+    def _stop_taking(self) -> None:
+        if self._loop is not None:
+            self._loop = None
+            self._queue.put(None)
+
+    def _main(self, loop: AbstractEventLoop, opened: Future[None], ended: Future[None]) -> None:
+        try:
+            db = self._connect()
+        except Exception as error:
+            _post(loop, _resolve, [opened], [error])
+        else:
+            _post(loop, _resolve, [opened], [None])
+            try:
+                self._work(loop, db)
+            finally:
+                db.close()
+        _post(loop, _resolve, [ended], [None])
+
+    def _work(self, loop: AbstractEventLoop, db: Connection) -> None:
+        """Round after round, until the None that says that nothing follows."""
+        queue = self._queue
+        while (job := queue.get()) is not None:
+            jobs, last = [job], False
+            for _ in range(queue.qsize()):
+                if (job := queue.get()) is None:
+                    last = True
+                else:
+                    jobs.append(job)
+            _post(loop, _resolve, [future for _, future in jobs], self._results(db, jobs))
+            if last:
+                return
+
+    def _results(self, db: Connection, jobs: Sequence[Job]) -> Sequence[object]:
+        try:
+            return self._do(db, [operation for operation, _ in jobs])
+        except Exception as error:  # a round answers for its errors; whatever escapes it must not end the thread
+            return [error] * len(jobs)
+
+
+def _post(loop: AbstractEventLoop, call: Callable[..., None], *args: Any) -> None:
+    try:
+        loop.call_soon_threadsafe(call, *args)
+    except RuntimeError:  # the loop is closed: nobody is left to be told
+        return
+
+
+def _resolve(futures: Sequence[Future[Any]], results: Sequence[object]) -> None:
+    for future, result in zip(futures, results, strict=True):
+        if future.done():  # cancelled by its caller; what was written stays written
+            continue
+        if isinstance(result, BaseException):
+            future.set_exception(result)
+        else:
+            future.set_result(result)

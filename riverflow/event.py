@@ -1,0 +1,129 @@
+"""What an in-process handler receives and may return: Event and Result.
+
+This module reads a delivery's body, on first use; it calls no handler and decides nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import msgspec
+
+from .codec import decode
+from .errors import Failure
+from .models import Deferred, Delivery
+
+__all__ = ["Event", "Result"]
+
+
+class Result(msgspec.Struct, frozen=True):
+    """What a handler may return where data alone is not enough: the success form of a callback.
+
+    `data` is a JSON object (anything that `codec.from_python` writes as one), `metadata` any JSON value.
+    """
+
+    data: Any
+    task_id: str | None = None
+    metadata: Any = None
+
+
+class Event:
+    """One telling of a handler: the same facts a remote backend finds in its webhook.
+
+    The body is decoded on first use. A handler may be told more than once of the same thing; `idempotency_key` is
+    then the same and `attempt` (from 1) grows.
+    """
+
+    __slots__ = ("_delivery", "_payload")
+
+    def __init__(self, delivery: Delivery) -> None:
+        self._delivery = delivery
+        self._payload: dict[str, Any] | None = None
+
+    def __repr__(self) -> str:
+        return f"Event({self.name!r}, channel_id={self.channel_id!r}, attempt={self.attempt})"
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """The whole message, as a webhook would carry it."""
+        if self._payload is None:
+            self._payload = decode(self._delivery.body)
+        return self._payload
+
+    @property
+    def name(self) -> str:
+        """What the handler was registered for: the event name, or `task.completed` and `task.failed`."""
+        return (self._delivery.event_name if self.expects_answer else None) or self._delivery.type
+
+    @property
+    def type(self) -> str:
+        """`task.ai_generated`, `task.completed` or `task.failed`."""
+        return self._delivery.type
+
+    @property
+    def expects_answer(self) -> bool:
+        """Whether the run waits for what the handler returns (a hand-off), or is over (`task.completed`, …)."""
+        return self._delivery.type not in ("task.completed", "task.failed")
+
+    @property
+    def channel_id(self) -> str:
+        """The run's public id."""
+        return self._delivery.run_id
+
+    @property
+    def attempt(self) -> int:
+        """Which try this is, from 1."""
+        return self._delivery.attempt
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same on every try of the same delivery."""
+        return self._delivery.id
+
+    @property
+    def workflow(self) -> str | None:
+        """The name of the workflow."""
+        return self.payload.get("workflow") or self.meta.get("workflow_name")
+
+    @property
+    def ai_response(self) -> dict[str, Any]:
+        """The AI's own answer as the payload has it: `{"data": …}`."""
+        return self.payload.get("ai_response") or {}
+
+    @property
+    def data(self) -> Any:
+        """What this stage works on: the payload's `data` where it has one, else the AI's answer."""
+        return self.payload["data"] if "data" in self.payload else self.ai_response.get("data")
+
+    @property
+    def customer_data(self) -> dict[str, Any]:
+        """What the request gave to be echoed."""
+        return self.payload.get("customer_data") or {}
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """How the answer was made: provider, model, tokens, …"""
+        return self.payload.get("meta") or {}
+
+    @property
+    def status(self) -> str | None:
+        """The run's final status, in `task.completed` and `task.failed`."""
+        return self.payload.get("status")
+
+    @property
+    def error(self) -> Any:
+        """What went wrong, in `task.failed`."""
+        return self.payload.get("error")
+
+    @property
+    def callback_url(self) -> str | None:
+        """Where the answer goes that `defer` promises."""
+        return self.payload.get("callback_url")
+
+    def defer(self) -> Deferred:
+        """`return event.defer()`: the answer will come later, through `callback_url`."""
+        return Deferred()
+
+    def fail(self, code: str, message: str = "") -> NoReturn:
+        """End the run with the callback's error form. Raises Failure; it is final, nothing is retried."""
+        raise Failure(code, message)

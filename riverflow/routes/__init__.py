@@ -1,0 +1,18 @@
+"""The HTTP API: bytes in, a verb of the engine, bytes out.
+
+Every route is a row of a table from which both the router and the OpenAPI document are made. No rule of the product is
+decided here.
+"""
+
+from __future__ import annotations
+
+from ._door import Call, Doors, Reply, Route
+from ._router import build_router
+from .ai import ROUTES as AI
+from .callback import ROUTES as CALLBACK
+from .console import ROUTES as CONSOLE
+from .openapi import document
+
+__all__ = ["ROUTES", "Call", "Doors", "Reply", "Route", "build_router", "document"]
+
+ROUTES: tuple[Route, ...] = (*AI, *CALLBACK, *CONSOLE)

@@ -1,0 +1,411 @@
+"""The conformance suite of ports.HttpClient: real sockets, friendly and hostile receivers, the egress guard.
+
+It asks only what the port promises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from ...errors import HttpError
+from ...ports import HttpClient, HttpRequest
+from ..clock import FakeClock
+from .receiver import Received, Receiver, answer, certificate, receiving
+
+__all__ = ["HttpClientSuite"]
+
+NAME = "receiver.test"  # no such name exists (RFC 6761, 6.2): whoever reaches it dialled what the guard vetted
+REVET = 61.0  # seconds after which a verdict must have been renewed
+
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+
+
+def names(**known: Sequence[str] | list[Sequence[str]]) -> Resolve:
+    """A resolver: each name's answers, or a list of such to be given one after the other."""
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        found = known.get(host.replace(".", "_"))
+        if found is None:
+            raise OSError("no such name")
+        return found.pop(0) if isinstance(found, list) else found
+
+    return resolve
+
+
+class HttpClientSuite:
+    """Subclass it and say how a client is built::
+
+        class TestMine(HttpClientSuite):
+            def build(self, **options):
+                return MyClient(**options)
+
+    `options` are `env` (`production` or `development`), `clock`, `resolve` (host and port to address texts) and
+    `authorities` (PEM to trust, or None).
+    """
+
+    pytestmark = pytest.mark.anyio
+
+    def build(
+        self, *, env: Literal["production", "development"], clock: FakeClock, resolve: Resolve, authorities: bytes |
+    None ) -> HttpClient:
+        """A client; to be overridden."""
+        raise NotImplementedError("override `build`")
+
+    @pytest.fixture
+    def anyio_backend(self) -> str:
+        return "asyncio"
+
+    @pytest.fixture
+    async def receiver(self) -> AsyncIterator[Receiver]:
+        async with receiving() as receiver:
+            yield receiver
+
+    @pytest.fixture
+    def clock(self) -> FakeClock:
+        return FakeClock()
+
+    @pytest.fixture
+    async def make(self, clock: FakeClock) -> AsyncIterator[Callable[..., HttpClient]]:
+        made: list[HttpClient] = []
+
+        def make(env: Any = "development", resolve: Resolve | None = None, authorities: bytes | None =
+            None) -> HttpClient: known = resolve
+            or names(receiver_test=("127.0.0.1",)) made.append(self.build(env=env, clock=clock, resolve=known,
+            authorities=authorities)) return made[-1]
+
+        yield make
+        for client in made:
+            await client.aclose()
+
+    @pytest.fixture
+    def client(self, make: Callable[..., HttpClient]) -> HttpClient:
+        return make()
+
+    def post(self, url: str, **members: Any) -> HttpRequest:
+        """A request; `members` are those of HttpRequest."""
+        defaults: dict[str, Any] = {
+            "method": "POST",
+            "headers": (("content-type", "application/json"),),
+            "body": b'{"a":1}',
+            "purpose": "delivery",
+            "timeout": 10.0,
+            "max_body": 1024,
+        }
+        return HttpRequest(url=url, **(defaults | members))
+
+    async def refused(self, client: HttpClient, request: HttpRequest) -> str:
+        """The code of the HttpError that a request ends in."""
+        with pytest.raises(HttpError) as caught:
+            await client.send(request)
+        assert "127.0.0" not in caught.value.message
+        return caught.value.code
+
+    # What goes out and what comes back
+
+    async def test_the_request_goes_out_as_given(self, client: HttpClient, receiver: Receiver) -> None:
+        url = receiver.url(NAME, "/hook/a%2Fb;c?x=1&y=%20#part")
+        await client.send(self.post(url, headers=(("content-type", "text/x"), ("X-Mine", "1 2")), body=b"\x00\xff"))
+        (got,) = receiver.received
+        assert got.line == "POST /hook/a%2Fb;c?x=1&y=%20 HTTP/1.1"
+        assert got.body == b"\x00\xff"
+        assert got.headers["host"] == f"{NAME}:{receiver.port}"
+        assert got.headers["content-type"] == "text/x"
+        assert got.headers["x-mine"] == "1 2"
+        assert got.headers["content-length"] == "2"
+        assert got.headers["accept-encoding"] == "identity"
+        assert got.headers["user-agent"].startswith("riverflow")
+
+    async def test_the_answer_comes_back_whole(self, client: HttpClient, receiver: Receiver) -> None:
+        receiver.replies(answer(202, b"\x00body", "X-One: 1", "X-Two: a", "x-two: b"))
+        response = await client.send(self.post(receiver.url()))
+        assert (response.status, response.body, response.truncated) == (202, b"\x00body", False)
+        assert response.headers["x-one"] == "1"
+        assert response.headers["x-two"] == "a, b"
+
+    async def test_a_header_that_is_not_ascii_does_no_harm(self, client: HttpClient, receiver: Receiver) -> None:
+        receiver.replies(answer(200, b"ok", "X-One: 1", "X-Odd: \xe9"))
+        response = await client.send(self.post(receiver.url()))
+        assert (response.headers["x-one"], response.body) == ("1", b"ok")
+
+    async def test_get_without_a_body(self, client: HttpClient, receiver: Receiver) -> None:
+        await client.send(self.post(receiver.url(), method="GET", body=b"", headers=()))
+        assert receiver.received[0].line.startswith("GET /hook ")
+        assert "transfer-encoding" not in receiver.received[0].headers
+
+    @pytest.mark.parametrize("status", [204, 400, 401, 404, 407, 421, 500, 503])
+    async def test_every_status_is_an_answer(self, client: HttpClient, receiver: Receiver, status: int) -> None:
+        receiver.replies(answer(status) if status != 204 else b"HTTP/1.1 204 No Content\r\n\r\n")
+        assert (await client.send(self.post(receiver.url()))).status == status
+        assert len(receiver.received) == 1
+
+    @pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
+    async def test_redirects_are_not_followed(self, client: HttpClient, receiver: Receiver, status: int) -> None:
+        receiver.replies(answer(status, b"", f"Location: {receiver.url(path='/other')}", "Refresh: 0; url=/other"))
+        assert (await client.send(self.post(receiver.url()))).status == status
+        assert len(receiver.received) == 1
+
+    async def test_interim_answers_are_passed_over(self, client: HttpClient, receiver: Receiver) -> None:
+        receiver.replies(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 3 + answer(200, b"ok"))
+        assert (await client.send(self.post(receiver.url()))).body == b"ok"
+
+    async def test_cookies_are_not_kept(self, client: HttpClient, receiver: Receiver) -> None:
+        receiver.replies(answer(200, b"", "Set-Cookie: a=b; Path=/"))
+        await client.send(self.post(receiver.url()))
+        await client.send(self.post(receiver.url()))
+        assert "cookie" not in receiver.received[1].headers
+
+    async def test_environment_proxies_are_ignored(
+        self, make: Callable[..., HttpClient], receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, "http://127.0.0.1:9")
+        assert (await make().send(self.post(receiver.url()))).status == 200
+
+    async def test_a_compressed_body_is_left_compressed(self, client: HttpClient, receiver: Receiver) -> None:
+        packed = zlib.compress(b"x" * 100_000)
+        receiver.replies(answer(200, packed, "Content-Encoding: deflate"))
+        assert (await client.send(self.post(receiver.url()))).body == packed
+
+    async def test_connections_are_used_again(self, client: HttpClient, receiver: Receiver) -> None:
+        for size in (0, 5, 1024):
+            receiver.replies(answer(200, b"x" * size))
+            await client.send(self.post(receiver.url()))
+        chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+        receiver.replies(chunked)
+        assert (await client.send(self.post(receiver.url()))).body == b"ok"
+        assert receiver.connections == 1
+
+    async def test_a_connection_that_the_peer_closed_is_not_used(self, client: HttpClient, receiver: Receiver) -> None:
+        receiver.replies(answer(200, b"", "Connection: close"))
+        await client.send(self.post(receiver.url()))
+        receiver.replies(answer(200, b"again"))
+        assert (await client.send(self.post(receiver.url()))).body == b"again"
+
+    async def test_many_at_once(self, client: HttpClient, receiver: Receiver) -> None:
+        bodies = [str(number).encode() for number in range(40)]
+        await asyncio.gather(*(client.send(self.post(receiver.url(), body=body)) for body in bodies))
+        assert sorted(got.body for got in receiver.received) == sorted(bodies)
+
+    # Bounds
+
+    @pytest.mark.parametrize(("size", "kept", "truncated"), [(9, 9, False), (10, 10, False), (11, 10, True)])
+    async def test_the_body_is_bounded(
+        self, client: HttpClient, receiver: Receiver, size: int, kept: int, truncated: bool
+    ) -> None:
+        receiver.replies(answer(200, b"x" * size))
+        response = await client.send(self.post(receiver.url(), max_body=10))
+        assert (len(response.body), response.truncated) == (kept, truncated)
+
+    async def test_an_endless_body_is_cut(self, client: HttpClient, receiver: Receiver) -> None:
+        async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+            try:
+                while True:
+                    writer.write(b"x" * 65536)
+                    await writer.drain()
+            finally:
+                receiver.left.set()
+
+        receiver.replies(endless)
+        response = await client.send(self.post(receiver.url()))
+        assert (len(response.body), response.truncated) == (1024, True)
+        await asyncio.wait_for(receiver.left.wait(), 5)
+
+    @pytest.mark.parametrize("drip", [b"H", b"HTTP/1.1 200 OK\r\nX: ",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n"]) async def test_the_timeout_is_total(self, client: HttpClient,
+    receiver: Receiver, drip: bytes)
+    ->
+   
+   
+    None:
+        async def slowly(reader: asyncio.StreamReader, writer:
+        asyncio.StreamWriter)
+       
+        ->
+       
+       
+        None:
+           
+            writer.write(drip) for
+                _ in
+                range(90): writer.write(b"x")
+               
+                await writer.drain()
+                await asyncio.sleep(0.05)
+
+       
+        receiver.replies(slowly) assert await self.refused(client, self.post(receiver.url(),
+        timeout=0.3))
+       
+        ==
+       
+        "timeout"
+
+    async def test_a_receiver_that_never_answers_times_out(self, client: HttpClient, receiver: Receiver) -> None:
+        receiver.replies(receiver.silent)
+        assert await self.refused(client, self.post(receiver.url(), timeout=0.2)) == "timeout"
+        await asyncio.wait_for(receiver.left.wait(), 5)
+
+    async def test_a_caller_may_leave(self, client: HttpClient, receiver: Receiver) -> None:
+        receiver.replies(receiver.silent)
+        sending = asyncio.create_task(client.send(self.post(receiver.url())))
+        await asyncio.wait_for(receiver.asked.wait(), 5)
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        await asyncio.wait_for(receiver.left.wait(), 5)
+
+    # Failures
+
+    async def test_nobody_listens(self, client: HttpClient) -> None:
+        async with receiving() as gone:
+            url = gone.url()
+        assert await self.refused(client, self.post(url)) == "connection_error"
+
+    async def test_an_unknown_name(self, client: HttpClient) -> None:
+        assert await self.refused(client, self.post("http://unknown.test/")) == "connection_error"
+
+    @pytest.mark.parametrize(
+        "reply",
+        [
+            b"garbage\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 100_000 + b"\r\n",
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+        ],
+        ids=["garbage", "chunk", "length", "headers", "upgrade"],
+    )
+    async def test_what_is_not_http(self, client: HttpClient, receiver: Receiver, reply: bytes) -> None:
+        receiver.replies(reply)
+        assert await self.refused(client, self.post(receiver.url())) == "protocol_error"
+
+    @pytest.mark.parametrize("reply", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nhalf"], ids=["head", "body"])
+    async def test_a_connection_that_breaks(self, client: HttpClient, receiver: Receiver, reply: bytes) -> None:
+        async def breaking(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(reply)
+            writer.close()
+
+        receiver.replies(breaking)
+        assert await self.refused(client, self.post(receiver.url())) in ("connection_error", "protocol_error")
+
+    @pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "a\nb", "a\x00b", "é"])
+    async def test_header_injection_is_refused(self, client: HttpClient, receiver: Receiver, value: str) -> None:
+        assert await self.refused(client, self.post(receiver.url(), headers=(("x", value),))) == "protocol_error"
+        assert await self.refused(client, self.post(receiver.url(), headers=((value, "x"),))) == "protocol_error"
+        assert receiver.connections == 0
+
+    @pytest.mark.parametrize("name", ["Host", "content-length", "Transfer-Encoding", "connection", "Cookie"])
+    async def test_the_clients_own_headers_cannot_be_set(self, client: HttpClient, receiver: Receiver, name:
+        str) -> None: assert await self.refused(client, self.post(receiver.url(), headers=((name, "1"),)))
+        == "protocol_error" assert receiver.connections
+        == 0
+
+    async def test_after_the_end_nothing_is_sent(self, client: HttpClient, receiver: Receiver) -> None:
+        await client.send(self.post(receiver.url()))
+        await client.aclose()
+        assert await self.refused(client, self.post(receiver.url())) == "connection_error"
+        assert len(receiver.received) == 1
+
+    # TLS
+
+    async def test_tls_to_a_name(self, make: Callable[..., HttpClient], tmp_path: Path) -> None:
+        tls, authority = certificate(tmp_path, NAME)
+        async with receiving(tls) as receiver:
+            response = await make(authorities=authority).send(self.post(receiver.url(NAME, scheme="https")))
+            assert response.status == 200
+            assert receiver.names == [NAME]
+            assert receiver.received[0].headers["host"] == f"{NAME}:{receiver.port}"
+
+    async def test_tls_that_is_not_trusted(self, client: HttpClient, tmp_path: Path) -> None:
+        tls, _ = certificate(tmp_path, NAME)
+        async with receiving(tls) as receiver:
+            assert await self.refused(client, self.post(receiver.url(NAME, scheme="https"))) == "tls_error"
+            assert not receiver.received
+
+    async def test_tls_of_another_name(self, make: Callable[..., HttpClient], tmp_path: Path) -> None:
+        tls, authority = certificate(tmp_path, "other.test")
+        async with receiving(tls) as receiver:
+            client = make(authorities=authority)
+            assert await self.refused(client, self.post(receiver.url(NAME, scheme="https"))) == "tls_error"
+            assert not receiver.received
+
+    # The egress guard
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "http://receiver.test/",
+            "https://127.0.0.1/",
+            "https://[::ffff:10.0.0.1]/",
+            "https://2130706433/",
+            "https://localhost/",
+            "https://user:pass@receiver.test/",
+            "ftp://receiver.test/",
+        ],
+    )
+    async def test_production_refuses_by_the_url(self, make: Callable[..., HttpClient], url: str) -> None:
+        assert await self.refused(make("production"), self.post(url)) == "policy"
+
+    @pytest.mark.parametrize("answers", [("127.0.0.1",), ("93.184.216.34", "10.0.0.1"), ("::1",), ("100.64.0.1",)])
+    async def test_production_refuses_by_any_address(
+        self, make: Callable[..., HttpClient], receiver: Receiver, answers: tuple[str, ...]
+    ) -> None:
+        client = make("production", names(receiver_test=answers))
+        assert await self.refused(client, self.post(receiver.url(NAME, scheme="https"))) == "policy"
+        assert receiver.connections == 0
+
+    @pytest.mark.parametrize("env", ["production", "development"])
+    @pytest.mark.parametrize("purpose", ["delivery", "provider"])
+    async def test_metadata_services_are_never_reached(
+        self, make: Callable[..., HttpClient], env: str, purpose: str
+    ) -> None:
+        client = make(env, names(receiver_test=("169.254.169.254",)))
+        for host in (NAME, "169.254.169.254", "[fd00:ec2::254]", "metadata.google.internal"):
+            assert await self.refused(client, self.post(f"https://{host}/", purpose=purpose)) == "policy"
+
+    async def test_the_operators_providers_may_be_private(
+        self, make: Callable[..., HttpClient], receiver: Receiver
+    ) -> None:
+        response = await make("production").send(self.post(receiver.url(), purpose="provider"))
+        assert response.status == 200
+
+    async def test_a_name_is_not_resolved_for_each_request(
+        self, make: Callable[..., HttpClient], receiver: Receiver
+    ) -> None:
+        client = make(resolve=names(receiver_test=[("127.0.0.1",)]))  # a second look-up would fail
+        for path in ("/a", "/b", "/a"):
+            await client.send(self.post(receiver.url(NAME, path)))
+        assert len(receiver.received) == 3
+
+    async def test_a_name_that_moves_to_a_bad_address_is_refused(
+        self, make: Callable[..., HttpClient], receiver: Receiver, clock: FakeClock
+    ) -> None:
+        client = make(resolve=names(receiver_test=[("127.0.0.1",), ("169.254.169.254",)]))
+        await client.send(self.post(receiver.url(NAME)))
+        await clock.advance(REVET)
+        assert await self.refused(client, self.post(receiver.url(NAME))) == "policy"
+        assert len(receiver.received) == 1
+
+    async def test_the_next_address_is_tried(self, make: Callable[..., HttpClient], receiver: Receiver) -> None:
+        client = make(resolve=names(receiver_test=("127.0.0.2", "127.0.0.1")))  # on the first, nobody listens
+        assert (await client.send(self.post(receiver.url(NAME)))).status == 200
+
+    async def test_nothing_is_sent_twice(self, make: Callable[..., HttpClient], receiver: Receiver) -> None:
+        async def breaking(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.close()
+
+        receiver.replies(breaking)
+        client = make(resolve=names(receiver_test=("127.0.0.1", "127.0.0.2", "127.0.0.1")))
+        await self.refused(client, self.post(receiver.url(NAME)))
+        assert [got.connection for got in _bodies(receiver)] == [1]
+
+
+def _bodies(receiver: Receiver) -> list[Received]:
+    return [got for got in receiver.received if got.body]

@@ -1,0 +1,131 @@
+"""A scripted HTTP receiver on a real socket of 127.0.0.1, friendly or hostile, for the suites of clients and senders.
+
+It speaks raw bytes on purpose: no HTTP library would send what a hostile peer sends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import ssl
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+__all__ = ["Received", "Receiver", "Reply", "answer", "certificate", "receiving"]
+
+Reply = bytes | Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+class Received(NamedTuple):
+    """One request as it came: the request line, header lines by lower-case name, the body, and the connection's number
+    (from 1)."""
+
+    line: str
+    headers: dict[str, str]
+    body: bytes
+    connection: int
+
+
+class Receiver:
+    """Answers each request with the next reply of `script`, the last one for ever. `received` are the requests in
+    order, `names` the server names of TLS handshakes; `asked` is set by the first request, `left` when a peer that was
+    not answered has gone."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.script: list[Reply] = [answer(200, b"ok")]
+        self.received: list[Received] = []
+        self.names: list[str | None] = []
+        self.connections = 0
+        self.asked = asyncio.Event()
+        self.left = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def url(self, host: str = "127.0.0.1", path: str = "/hook", scheme: str = "http") -> str:
+        return f"{scheme}://{host}:{self.port}{path}"
+
+    def replies(self, *script: Reply) -> None:
+        self.script = list(script)
+
+    async def silent(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A reply: nothing, until the peer has gone."""
+        await reader.read()
+        self.left.set()
+
+    def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def aclose(self) -> None:
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        number = self.connections
+        try:
+            while True:
+                self.received.append(await _read_request(reader, number))
+                self.asked.set()
+                reply = self.script[0] if len(self.script) == 1 else self.script.pop(0)
+                if isinstance(reply, bytes):
+                    writer.write(reply)
+                    await writer.drain()
+                else:
+                    await reply(reader, writer)
+                if writer.is_closing():
+                    return
+        except (OSError, asyncio.IncompleteReadError):
+            return
+        finally:
+            writer.transport.abort()
+
+
+def answer(status: int, body: bytes = b"", *lines: str) -> bytes:
+    """A whole HTTP/1.1 answer; `lines` are further header lines."""
+    head = [f"HTTP/1.1 {status} Status", f"Content-Length: {len(body)}", *lines]
+    return "\r\n".join(head).encode("latin-1") + b"\r\n\r\n" + body
+
+
+@asynccontextmanager
+async def receiving(tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
+    """A receiver that listens; over TLS where a context is given."""
+    receiver = Receiver()
+    if tls is not None:
+        tls.sni_callback = lambda _, name, __: receiver.names.append(name)
+    server = await asyncio.start_server(receiver.accept, "127.0.0.1", 0, ssl=tls)
+    receiver.port = server.sockets[0].getsockname()[1]
+    try:
+        yield receiver
+    finally:
+        server.close()
+        await receiver.aclose()
+
+
+def certificate(directory: Path, name: str) -> tuple[ssl.SSLContext, bytes]:
+    """A server's TLS context for `name`, and the certificate (PEM) that a client must trust for it. Skips the test
+    where there is no `openssl` command."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the openssl command")
+    key, chain = directory / "key.pem", directory / "chain.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2".split()  # noqa: SIM905
+    command += ["-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-addext", "basicConstraints=CA:FALSE"]
+    subprocess.run([*command, "-keyout", str(key), "-out", str(chain)], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain, key)
+    return context, chain.read_bytes()
+
+
+async def _read_request(reader: asyncio.StreamReader, connection: int) -> Received:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    line, *fields = head.split("\r\n")[:-2]
+    headers = {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
+    body = await reader.readexactly(int(headers.get("content-length", 0)))
+    return Received(line, headers, body, connection)

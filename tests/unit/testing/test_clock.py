@@ -1,0 +1,103 @@
+"""The fake clock: who wakes when, and that nothing moves by itself."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from riverflow.testing import FakeClock
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+async def test_it_stands_still(clock: FakeClock) -> None:
+    before = clock.now(), clock.monotonic()
+    await asyncio.sleep(0.002)
+    assert (clock.now(), clock.monotonic()) == before
+
+
+async def test_advance_moves_both_times(clock: FakeClock) -> None:
+    start = clock.now()
+    await clock.advance(2.5)
+    assert clock.now() - start == 2.5
+    assert clock.monotonic() == 2.5
+
+
+async def test_sleepers_wake_in_order_each_at_its_time(clock: FakeClock) -> None:
+    woken: list[tuple[str, float]] = []
+
+    async def sleeper(name: str, seconds: float) -> None:
+        await clock.sleep(seconds)
+        woken.append((name, clock.monotonic()))
+
+    async with asyncio.TaskGroup() as group:
+        for name, seconds in [("c", 3.0), ("a", 1.0), ("b", 2.0), ("a2", 1.0)]:
+            group.create_task(sleeper(name, seconds))
+        await clock.wait_for_sleepers(4)
+        await clock.advance(10)
+    assert woken == [("a", 1.0), ("a2", 1.0), ("b", 2.0), ("c", 3.0)]
+
+
+async def test_a_sleeper_that_is_not_due_sleeps_on(clock: FakeClock) -> None:
+    task = asyncio.create_task(clock.sleep(5))
+    await clock.advance(4.999)
+    assert not task.done()
+    assert clock.next_due == pytest.approx(0.001)
+    await clock.advance(0.001)
+    assert task.done()
+
+
+async def test_one_advance_carries_a_chain_of_sleeps(clock: FakeClock) -> None:
+    moments: list[float] = []
+
+    async def chain() -> None:
+        for seconds in (1, 2, 3):
+            await clock.sleep(seconds)
+            moments.append(clock.monotonic())
+
+    task = asyncio.create_task(chain())
+    await clock.advance(10)
+    assert task.done()
+    assert moments == [1, 3, 6]
+
+
+async def test_a_cancelled_sleeper_leaves_no_timer(clock: FakeClock) -> None:
+    task = asyncio.create_task(clock.sleep(5))
+    await clock.wait_for_sleepers(1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert clock.timers == 0
+    assert clock.next_due is None
+
+
+@pytest.mark.parametrize("seconds", [0, -1])
+async def test_a_sleep_of_nothing_needs_no_advance(clock: FakeClock, seconds: float) -> None:
+    await asyncio.wait_for(clock.sleep(seconds), 5)
+
+
+async def test_waiting_for_sleepers_ends_when_they_have_come(clock: FakeClock) -> None:
+    waiting = asyncio.create_task(clock.wait_for_sleepers(2))
+    sleepers = [asyncio.create_task(clock.sleep(1))]
+    await clock.advance(0)
+    assert not waiting.done()
+    sleepers.append(asyncio.create_task(clock.sleep(1)))
+    await asyncio.wait_for(waiting, 5)
+    await clock.advance(1)
+    await asyncio.gather(*sleepers)
+
+
+async def test_waiting_in_vain_says_how_many_there_are(clock: FakeClock) -> None:
+    with pytest.raises(TimeoutError, match="0 sleepers after 0.01 s; waited for 1"):
+        await clock.wait_for_sleepers(1, timeout=0.01)
+
+
+async def test_time_does_not_go_back(clock: FakeClock) -> None:
+    with pytest.raises(ValueError, match="forward"):
+        await clock.advance(-1)
