@@ -226,6 +226,8 @@ class LiveSubscription:
     async def _news_before(self, deadline: float | None) -> bool:
         """Wait to be woken; False when the deadline (of the loop's clock) came first."""
         loop = asyncio.get_running_loop()
+        if deadline is not None and loop.time() >= deadline:
+            return False  # wake-ups that brought nothing have eaten the time
         waiter: asyncio.Future[bool] = loop.create_future()
         self._waiter = waiter
         timer = None if deadline is None else loop.call_at(deadline, _expire, waiter)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
-from .codec import decode, from_python
 from .errors import ConfigError
 from .models import Json
 
@@ -99,8 +98,8 @@ def validator(schema: Json) -> Validator:
     return _cached(bytes(schema))
 
 
-def formal(schema: Json) -> Json:
-    """The JSON Schema proper of what a user gave as one.
+def formal(schema: Json) -> bytes:
+    """The JSON Schema proper, as JSON text, of what a user gave as one.
 
     An *example-valued* object has no keyword of JSON Schema and no `$…` member: its members are the fields of the
     answer, each described by its value (`{"summary": "two sentences", "tags": ["one topic"]}`). It stands for an object
@@ -111,15 +110,22 @@ def formal(schema: Json) -> Json:
 
 
 @lru_cache(maxsize=_CACHE)
-def _formal(schema: bytes) -> Json:
-    value = decode(schema)
+def _formal(schema: bytes) -> bytes:
+    value = _decoded(schema)
     converted = _as_schema(value)
-    return Json(schema) if converted is value else from_python(converted)
+    return schema if converted is value else msgspec.json.encode(converted)
 
 
 @lru_cache(maxsize=_CACHE)
 def _cached(schema: bytes) -> Validator:
-    return Validator(_compile(_as_schema(decode(schema))))
+    return Validator(_compile(_as_schema(_decoded(schema))))
+
+
+def _decoded(schema: bytes) -> Any:
+    try:
+        return msgspec.json.decode(schema)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise SchemaError(f"the schema cannot be read: {error}") from None
 
 
 def _as_schema(value: Any) -> Any:

@@ -11,7 +11,7 @@ from msgspec import UNSET, Raw, UnsetType
 from ...codec import encode
 from ...errors import ProviderError
 from ...models import GenerateRequest
-from ...schema import formal
+from ...schema import SchemaError, formal
 
 __all__ = ["encoded"]
 
@@ -76,10 +76,10 @@ def encoded(request: GenerateRequest) -> bytes:
         body = _body.decode(request.request)
         body.model = request.model or body.model
         body.messages = _messages(body.messages, request)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, SchemaError) as error:
         raise ProviderError(f"the request is not a chat: {error}", code="invalid_request", again=False) from None
     if request.schema is not None and not _has_format(body.response_format):
-        wanted = {"type": "json_schema", "json_schema": {"name": "response", "schema": formal(request.schema)}}
+        wanted = {"type": "json_schema", "json_schema": {"name": "response", "schema": Raw(formal(request.schema))}}
         body.response_format = Raw(encode(wanted))
     return encode(body)
 

@@ -45,7 +45,11 @@ async def test_it_says_the_last_user_message() -> None:
 
 
 async def test_it_reads_content_parts() -> None:
-    parts = [{"type": "text", "text": "look at"}, {"type": "image_url", "image_url": {}}, {"type": "text", "text": "it"}]
+    parts = [
+        {"type": "text", "text": "look at"},
+        {"type": "image_url", "image_url": {}},
+        {"type": "text", "text": "it"},
+    ]
     assert (await answer({"messages": [{"role": "user", "content": parts}]})).content == "look at\nit"
 
 
@@ -113,7 +117,7 @@ async def test_it_answers_as_the_model_that_was_asked_for() -> None:
     ("schema", "expected"),
     [
         ({"const": 4, "default": 5}, 4),
-        ({"default": 5, "enum": [6]}, 5),
+        ({"default": 5, "enum": [6, 5]}, 5),
         ({"enum": [6, 7]}, 6),
         ({"type": "string", "examples": ["e"]}, "e"),
         ({"type": ["null", "boolean"]}, False),

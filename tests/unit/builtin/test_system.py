@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import sys
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -44,7 +45,7 @@ def test_each_sorts_after_the_one_before(give, moments) -> None:
 def test_a_counter_that_is_used_up_takes_the_next_millisecond() -> None:
     ids = SystemIds(lambda: 1000.0)
     first = ids.channel_id()
-    ids._counter = (1 << 42) - 1
+    ids._counter = (1 << 42) - 1  # no test has the time to use it up
     last, following = ids.channel_id(), ids.channel_id()
     assert first < last < following
     assert uuid.UUID(last).int >> 80 == 1_000_001
@@ -52,9 +53,15 @@ def test_a_counter_that_is_used_up_takes_the_next_millisecond() -> None:
 
 def test_threads_get_different_ones() -> None:
     ids = SystemIds(lambda: 1000.0)
-    with ThreadPoolExecutor(4) as threads:
-        given = list(threads.map(lambda _: ids.channel_id(), range(4_000)))
-    assert len(set(given)) == 4_000
+    ids.channel_id()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # switch often, so that a lost update shows
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            given = list(threads.map(lambda _: [ids.channel_id()[:28] for _ in range(2_000)], range(8)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert len({stem for some in given for stem in some}) == 16_000  # without the random tail: the counter's own work
 
 
 def test_two_processes_in_one_millisecond_differ() -> None:

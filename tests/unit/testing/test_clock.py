@@ -94,7 +94,7 @@ async def test_waiting_for_sleepers_ends_when_they_have_come(clock: FakeClock) -
 
 
 async def test_waiting_in_vain_says_how_many_there_are(clock: FakeClock) -> None:
-    with pytest.raises(TimeoutError, match="0 sleepers after 0.01 s; waited for 1"):
+    with pytest.raises(TimeoutError, match=r"0 sleepers after 0\.01 s; waited for 1"):
         await clock.wait_for_sleepers(1, timeout=0.01)
 
 
