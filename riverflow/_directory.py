@@ -7,6 +7,7 @@ default project and are read-only. This module decides who is told of what, and 
 from __future__ import annotations
 
 import hashlib
+import logging
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -15,13 +16,15 @@ import msgspec
 
 from . import codec
 from .config import Declarations
-from .errors import ConfigError, Conflict, NotFound, VersionConflict
-from .models import Document, Endpoint, Project, Record, StructuredOutput, Target, Workflow
+from .errors import ConfigError, Conflict, NotFound, StoreError, VersionConflict
+from .models import Document, Endpoint, Plan, Project, StructuredOutput, Target, Workflow
 from .ports import Clock, Documents, Handler, Ids
 
 __all__ = ["ENDPOINT", "STRUCTURED_OUTPUT", "WORKFLOW", "Directory", "Kind", "Stored", "WhoIsTold"]
 
 T = TypeVar("T", bound=msgspec.Struct)
+
+logger = logging.getLogger("riverflow.directory")
 
 _PROJECTS = ""  # projects belong to no project
 
@@ -57,21 +60,21 @@ class WhoIsTold(msgspec.Struct, frozen=True):
     endpoints: tuple[Endpoint, ...]
     handlers: Mapping[str, Handler]
 
-    def targets(self, record: Record, type: str, event_name: str | None) -> tuple[Target, ...]:
+    def targets(self, plan: Plan, type: str, event_name: str | None) -> tuple[Target, ...]:
         """Hand-off: a handler wins, else the request's own URL, else every endpoint whose filter takes the event.
         Completion: the handler for it and the endpoints; event-driven runs tell only endpoints that name it.
         Failure: the handler for it and the endpoints that name it."""
         if type == "task.ai_generated":
             if event_name in self.handlers:
                 return (Target(url=f"local:{event_name}"),)
-            return self._remote(record, lambda e: _takes(e, type, event_name))
+            return self._remote(plan, lambda e: _takes(e, type, event_name))
         local = (Target(url=f"local:{type}"),) if type in self.handlers else ()
-        if type == "task.completed" and record.run.status == "success":
-            return local + self._remote(record, lambda e: _takes(e, type))
+        if type == "task.completed" and plan.event_name is None:
+            return local + self._remote(plan, lambda e: _takes(e, type))
         return local + tuple(_target(e) for e in self.endpoints if e.enabled and _names(e, type))
 
-    def _remote(self, record: Record, takes: Callable[[Endpoint], bool]) -> tuple[Target, ...]:
-        url = record.plan.webhook_url
+    def _remote(self, plan: Plan, takes: Callable[[Endpoint], bool]) -> tuple[Target, ...]:
+        url = plan.webhook_url
         if url is not None:
             registered = next((e for e in self.endpoints if e.url == url), None)
             return (_target(registered) if registered else Target(url=url),)
@@ -159,7 +162,10 @@ class Directory:
         """Refresh every so many seconds until cancelled."""
         while True:
             await self._clock.sleep(every)
-            await self.refresh()
+            try:
+                await self.refresh()
+            except StoreError:
+                logger.warning("the store does not answer; configuration is as old as this", exc_info=True)
 
     async def all(self, project_id: str, kind: Kind) -> Mapping[str, Stored]:
         """Everything of a kind by name, code first."""

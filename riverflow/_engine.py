@@ -7,33 +7,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
 
 import msgspec
 
 from . import _machine, _payloads, _tokens
 from ._channels import Hub
 from ._courier import Courier
-from ._directory import ENDPOINT, WORKFLOW, Directory
+from ._crew import Crew
+from ._directory import Directory
 from ._intake import Intake, Submission, parse_callback
 from ._runner import Runner, answer_digest
 from ._sweeper import Sweeper
 from .config import Settings
 from .errors import (
-    ConfigError,
-    Expired,
     NotFound,
-    NotWaiting,
     Overloaded,
-    RequestError,
     StoreError,
     Unauthenticated,
-    Unprocessable,
 )
-from .models import Claim, Entry, Frame, Json, Project, Record, Run, TokenClaims, Workflow
-from .pipeline import FINALISE, HAND_OFF
+from .models import Claim, Entry, Frame, Json, Plan, Project, Record, Run, TokenClaims
 from .ports import (
     Clock,
     EntryPage,
@@ -104,24 +98,26 @@ class Engine:
         self._clock = parts.clock
         self._store = parts.store
         self._directory = parts.directory
-        self._tasks: dict[str, set[asyncio.Task[None]]] = {}
-        self._in_flight = 0
         self._accepting = False
-        self._group: asyncio.TaskGroup | None = None
         self._intake = Intake(parts.directory, parts.settings)
         self.hub = Hub(parts.store.log)
         owner = parts.ids.opaque("proc")
         self._owner = owner
-        self._sweeper = Sweeper(
+        self._sweeper: Sweeper = Sweeper(
             parts.store.queue,
             parts.clock,
             owner=owner,
             lease=parts.settings.lease,
             lanes=self._lanes,
-            room=self._room,
+            room=lambda: self._crew.room,
             take=self._take,
         )
-        self._runner = Runner(
+        self._crew: Crew = Crew(
+            parts.settings.concurrency,
+            freed=lambda: self._sweeper.notice(parts.clock.now()),
+            stranded=lambda run_id: self._runner.give_back(run_id, None, 1),
+        )
+        self._runner: Runner = Runner(
             log=parts.store.log,
             queue=parts.store.queue,
             hub=self.hub,
@@ -141,8 +137,8 @@ class Engine:
             clock=parts.clock,
             policy=MODELRIVER,
             owner=owner,
-            spawn=self._spawn,
-            cut=self._cut,
+            spawn=self._crew.spawn,
+            cut=self._crew.cut,
             notice=self._sweeper.notice,
             observe=parts.observe,
         )
@@ -154,7 +150,7 @@ class Engine:
         """Keep the lease, sweep and watch until left; then drain."""
         await self._sweeper.renew()
         async with asyncio.TaskGroup() as group:
-            self._group = group
+            self._crew.work_in(group)
             service = [
                 group.create_task(self._sweeper.keep_lease(), name="riverflow lease"),
                 group.create_task(self._sweeper.run(), name="riverflow sweeper"),
@@ -175,55 +171,12 @@ class Engine:
         for task in service[1:]:
             task.cancel()
         self.hub.close("shutting_down")
-        working = [task for tasks in self._tasks.values() for task in tasks]
-        if working:
-            _, late = await asyncio.wait(working, timeout=self._settings.drain_timeout)
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late)
+        await self._crew.finish(self._settings.drain_timeout)
         service[0].cancel()
         try:
             await self._store.queue.release(self._owner)
         except StoreError:
             logger.warning("the lease could not be given back; it will run out", exc_info=True)
-
-    # Checks of what is configured
-
-    async def check(self) -> None:
-        """Refuse to start with definitions in code that cannot work. Raises ConfigError."""
-        project = self._directory.default_project
-        try:
-            for stored in (await self._directory.all(project, WORKFLOW)).values():
-                if stored.in_code:
-                    stored.value.stages()
-                    self.check_workflow(stored.value)
-            endpoints = (await self._directory.all(project, ENDPOINT)).values()
-            for stored in endpoints:
-                self.check_signers(stored.value.signers)
-        except RequestError as error:
-            raise ConfigError(error.message) from None
-        remote = [stored.value.url for stored in endpoints if not stored.value.url.startswith("asgi:")]
-        if remote and not self._settings.development and not self._settings.public_url:
-            raise ConfigError(
-                f"there is a webhook endpoint ({remote[0]}), and backends must know where to call back: set public_url "
-                "(RIVERFLOW_PUBLIC_URL), such as https://api.example.com/river"
-            )
-
-    def check_workflow(self, workflow: Workflow) -> None:
-        """Raises Unprocessable where a provider or a kind of stage is not installed."""
-        for name in (workflow.provider, *(fallback.provider for fallback in workflow.fallbacks)):
-            if name not in self._parts.providers:
-                raise _not_installed(f"workflow {workflow.name!r}: no provider {name!r}", self._parts.providers)
-        for stage in workflow.stages():
-            if stage.kind not in (HAND_OFF, FINALISE) and stage.kind not in self._parts.stages:
-                raise _not_installed(f"workflow {workflow.name!r}: no stage kind {stage.kind!r}", self._parts.stages)
-
-    def check_signers(self, names: Iterable[str]) -> None:
-        """Raises Unprocessable where a signer is not installed."""
-        for name in names:
-            if name not in self._parts.signers:
-                raise _not_installed(f"no signer {name!r}", self._parts.signers)
 
     # Verbs
 
@@ -335,15 +288,10 @@ class Engine:
         now = self._clock.now()
         run_id = self._parts.ids.channel_id()
         routing = await self._directory.routing(project_id)
-        decision = _machine.start(run_id, project_id, submission.plan, submission.request, now, submission.warnings)
-        event_name = decision.record.run.event_name
-        if event_name and not routing.targets(decision.record, "task.ai_generated", event_name):
-            submission.warnings.append(
-                f"no handler and no enabled webhook endpoint takes {event_name!r}: unless a callback comes, the run "
-                f"fails after {submission.plan.callback_timeout:g} seconds"
-            )
-            decision = _machine.start(run_id, project_id, submission.plan, submission.request, now, submission.warnings)
-        await self._runner.begin(decision, owned=self._room() > 0)
+        plan, request, warnings = submission.plan, submission.request, submission.warnings
+        warnings += _doubts(plan, routing)
+        decision = _machine.start(run_id, project_id, plan, request, now, routing, warnings)
+        await self._runner.begin(decision, owned=self._crew.room > 0)
         return decision
 
     def _token(self, run: Run, submission: Submission) -> str:
@@ -368,44 +316,20 @@ class Engine:
             lanes.discard("asgi")
         return [*lanes, *(f"local:{name}" for name in self._parts.handlers)]
 
-    def _room(self) -> int:
-        return self._settings.concurrency - self._in_flight
-
     def _take(self, claim: Claim) -> None:
-        self._spawn(claim.run_id, self._runner.take(claim))
-
-    def _spawn(self, run_id: str, work: Coroutine[Any, Any, None]) -> None:
-        assert self._group is not None, "the engine is not running"
-        task = self._group.create_task(self._guarded(run_id, work))
-        self._in_flight += 1
-        self._tasks.setdefault(run_id, set()).add(task)
-        task.add_done_callback(lambda done: self._done(run_id, done))
-
-    def _done(self, run_id: str, task: asyncio.Task[None]) -> None:
-        tasks = self._tasks[run_id]
-        tasks.discard(task)
-        if not tasks:
-            del self._tasks[run_id]
-        self._in_flight -= 1
-        if self._in_flight == self._settings.concurrency - 1:
-            self._sweeper.notice(self._clock.now())  # room again: what was left to be claimed can be
-
-    async def _guarded(self, run_id: str, work: Coroutine[Any, Any, None]) -> None:
-        """No unforeseen error ends the engine, and none leaves work on a living process's lease for ever."""
-        try:
-            await work
-        except (NotWaiting, Expired):
-            logger.info("run %s: overtaken", run_id, exc_info=True)
-        except Exception:
-            logger.exception("run %s: unforeseen error; the work is given back", run_id)
-            await self._runner.give_back(run_id, None, 1)
-
-    def _cut(self, run_id: str) -> None:
-        current = asyncio.current_task()
-        for task in self._tasks.get(run_id, ()):
-            if task is not current:
-                task.cancel()
+        self._crew.spawn(claim.run_id, self._runner.take(claim))
 
 
-def _not_installed(message: str, installed: Iterable[str]) -> Unprocessable:
-    return Unprocessable(f"{message} is installed; there are: {', '.join(sorted(installed))}", code="not_installed")
+def _doubts(plan: Plan, routing: _machine.Routing) -> list[str]:
+    """What may keep an accepted run from succeeding."""
+    if plan.event_name is None:
+        return []
+    targets = routing.targets(plan, "task.ai_generated", plan.event_name)
+    if not targets:
+        return [
+            f"no handler and no enabled webhook endpoint takes {plan.event_name!r}: unless a callback comes, the run "
+            f"fails {plan.callback_timeout:g} seconds after the AI has answered"
+        ]
+    if not plan.base_url and any(not target.url.startswith("local:") for target in targets):
+        return ["public_url is not set: the backend is told a callback URL without a host"]
+    return []

@@ -7,15 +7,15 @@ take is refused with the caller's error and changes nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from . import _payloads, codec
+from ._moves import Decision, Routing, current_stage, end_badly, hand_off, stage_done
 from .errors import Expired, NotFound, NotWaiting, RequestError
 from .models import (
     Completed,
-    Delivery,
     Entry,
     Failed,
     Json,
@@ -25,11 +25,9 @@ from .models import (
     Receipt,
     Record,
     Run,
-    Target,
     Waiting,
-    lane_of,
 )
-from .pipeline import FINALISE, HAND_OFF, Stage
+from .pipeline import HAND_OFF, Stage
 
 __all__ = [
     "TABLE",
@@ -77,41 +75,25 @@ class Cancelled(msgspec.Struct, frozen=True):
 Input = StageFinished | Answered | TimedOut | Cancelled
 
 
-class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """What follows from an input: the new record, what to write with it, and which stage to run next (None: the
-    run waits or is done)."""
-
-    record: Record
-    entries: tuple[Entry, ...]
-    deliveries: tuple[Delivery, ...] = ()
-    closes: str | None = None
-    run_next: Stage | None = None
-
-
 class Repeated(msgspec.Struct, frozen=True):
     """The same answer came again: nothing changes, and it is acknowledged as the first was."""
 
     receipt: Receipt
 
 
-class Routing(Protocol):
-    """Who is to be told of what, as configured at this moment."""
-
-    def targets(self, record: Record, type: str, event_name: str | None) -> tuple[Target, ...]: ...
-
-
 # The verbs ----------------------------------------------------------------------------------------------
 
 
-def start(run_id: str, project_id: str, plan: Plan, request: Json, now: float, warnings: list[str]) -> Decision:
+def start(
+    run_id: str, project_id: str, plan: Plan, request: Json, now: float, routing: Routing, warnings: list[str]
+) -> Decision:
     """Accept a run: its first entry holds the plan and the request."""
     first = plan.stages[0]
-    hand_offs = plan.pipeline.hand_offs
     run = Run(
         id=run_id,
         project_id=project_id,
         workflow=plan.workflow,
-        event_name=plan.event_name or (hand_offs[0].event_name if hand_offs else None),
+        event_name=plan.event_name,
         status="pending",
         stage=first.name,
         phase="running",
@@ -120,11 +102,12 @@ def start(run_id: str, project_id: str, plan: Plan, request: Json, now: float, w
         created_at=now,
     )
     accepted = Entry(
-        kind="run.accepted",
-        at=now,
-        data=Json(codec.splice(plan=plan, request=request, warnings=warnings or None)),
+        kind="run.accepted", at=now, data=Json(codec.splice(plan=plan, request=request, warnings=warnings or None))
     )
-    return Decision(record=Record(run=run, plan=plan, request=request), entries=(accepted,), run_next=first)
+    record = Record(run=run, plan=plan, request=request)
+    if first.kind == HAND_OFF:
+        return hand_off(record, first, first.event_name or first.name, first.timeout, now, routing, (accepted,))
+    return Decision(record=record, entries=(accepted,), run_next=first)
 
 
 def decide(record: Record, taken: Input, now: float, routing: Routing) -> Decision | Repeated:
@@ -162,14 +145,14 @@ _receipt = msgspec.json.Decoder(Receipt)
 
 def _stage_finished(record: Record, taken: StageFinished, now: float, routing: Routing) -> Decision:
     outcome = taken.outcome
-    stage = _stage(record)
+    stage = current_stage(record)
     if isinstance(outcome, Waiting):
-        return _hand_off(record, stage, outcome.event_name, outcome.timeout, now, routing, ())
+        return hand_off(record, stage, outcome.event_name, outcome.timeout, now, routing, ())
     if isinstance(outcome, Failed):
         detail = codec.splice(code=outcome.code, message=outcome.message, details=outcome.details, meta=outcome.meta)
         entry = Entry(kind="stage.failed", at=now, stage=stage.name, attempt=record.run.generation, data=Json(detail))
-        return _end_badly(record, outcome, now, routing, (entry,))
-    return _stage_done(record, stage, outcome, now, routing, ())
+        return end_badly(record, outcome, now, routing, (entry,))
+    return stage_done(record, stage, outcome, now, routing, ())
 
 
 def _answered(record: Record, taken: Answered, now: float, routing: Routing) -> Decision | Repeated:
@@ -182,9 +165,9 @@ def _answered(record: Record, taken: Answered, now: float, routing: Routing) -> 
     outcome = taken.outcome
     if isinstance(outcome, Completed):
         received = _receipt_entry(stage, "success", taken, now)
-        return _stage_done(_with_receipt(record, received), stage, outcome, now, routing, (received,))
+        return stage_done(_with_receipt(record, received), stage, outcome, now, routing, (received,))
     received = _receipt_entry(stage, "error", taken, now, code=outcome.code, message=outcome.message)
-    return _end_badly(_with_receipt(record, received), outcome, now, routing, (received,))
+    return end_badly(_with_receipt(record, received), outcome, now, routing, (received,))
 
 
 def _answered_too_late(record: Record, taken: Answered, now: float, routing: Routing) -> Repeated:
@@ -215,25 +198,20 @@ def _answered_too_late(record: Record, taken: Answered, now: float, routing: Rou
 
 
 def _timed_out(record: Record, taken: TimedOut, now: float, routing: Routing) -> Decision:
-    stage, run = _stage(record), record.run
-    waited = round((run.deadline_at or now) - _waiting_since(record), 3)
-    entry = Entry(
-        kind="callback.timed_out",
-        at=now,
-        stage=stage.name,
-        data=Json(codec.splice(deadline_at=_payloads.iso(run.deadline_at or now))),
-    )
+    stage = current_stage(record)
+    deadline = _payloads.iso(record.run.deadline_at or now)
+    entry = Entry(kind="callback.timed_out", at=now, stage=stage.name, data=Json(codec.splice(deadline_at=deadline)))
     failure = Failed(
         code="callback_timeout",
-        message=f"No callback was received for {stage.event_name or stage.name!r} within {waited:g} seconds",
-        details=Json(codec.splice(stage=stage.name)),
+        message=f"No callback was received for {stage.event_name or stage.name!r} in time (it was due by {deadline})",
+        details=Json(codec.splice(stage=stage.name, deadline_at=deadline)),
     )
-    return _end_badly(record, failure, now, routing, (entry,))
+    return end_badly(record, failure, now, routing, (entry,))
 
 
 def _cancelled(record: Record, taken: Cancelled, now: float, routing: Routing) -> Decision:
     failure = Failed(code="cancelled", message="The run was cancelled")
-    return _end_badly(record, failure, now, routing, (), forget_deadline=True)
+    return end_badly(record, failure, now, routing, (), forget_deadline=True)
 
 
 def _ended(record: Record, taken: Input, now: float, routing: Routing) -> Decision:
@@ -267,145 +245,7 @@ TABLE: dict[tuple[str, type], Rule] = {
 """Every phase of a run times every input."""
 
 
-# Moves --------------------------------------------------------------------------------------------------
-
-
-def _stage_done(
-    record: Record, stage: Stage, outcome: Completed, now: float, routing: Routing, before: tuple[Entry, ...]
-) -> Decision:
-    output = Output(
-        stage=stage.name,
-        data=outcome.data,
-        meta=outcome.meta,
-        task_id=outcome.task_id,
-        metadata=outcome.metadata,
-    )
-    entry = Entry(
-        kind="stage.completed",
-        at=now,
-        stage=stage.name,
-        attempt=record.run.generation,
-        data=Json(codec.encode(output)),
-    )
-    record = msgspec.structs.replace(record, outputs=(*record.outputs, output))
-    following = record.plan.pipeline.after(stage.name)
-    entries = (*before, entry)
-    closes = stage.name if record.run.phase == "waiting" else None
-    if following.kind == FINALISE:
-        return _end_well(record, following, now, routing, entries, closes)
-    if following.kind == HAND_OFF:
-        event_name = following.event_name or following.name
-        return _hand_off(record, following, event_name, following.timeout, now, routing, entries, closes)
-    run = _moved(record.run, stage=following.name, phase="running", deadline_at=None)
-    return Decision(record=msgspec.structs.replace(record, run=run), entries=entries, closes=closes, run_next=following)
-
-
-def _hand_off(
-    record: Record,
-    stage: Stage,
-    event_name: str,
-    timeout: float | None,
-    now: float,
-    routing: Routing,
-    before: tuple[Entry, ...],
-    closes: str | None = None,
-) -> Decision:
-    """Mint the callback and the deliveries that tell of it, in one breath; its clock starts here."""
-    deadline = now + (timeout or record.plan.callback_timeout)
-    first = record.run.status == "pending"
-    run = _moved(record.run, status="ai_generated", stage=stage.name, phase="waiting", deadline_at=deadline)
-    record = msgspec.structs.replace(record, run=run)
-    entries = list(before)
-    if first:
-        message = _payloads.ai_generated(record, event_name)
-        entries.append(Entry(kind="run.ai_generated", at=now, stage=stage.name, public=True, data=message))
-    targets = routing.targets(record, "task.ai_generated", event_name)
-    if not targets:
-        warning = codec.splice(message=f"no handler and no enabled webhook endpoint takes {event_name!r}")
-        entries.append(Entry(kind="stage.unattended", at=now, stage=stage.name, data=Json(warning)))
-    body = _payloads.hand_off(record, stage, event_name, now) if targets else b""
-    deliveries = _deliveries(record, stage, "task.ai_generated", event_name, body, targets, now, deadline)
-    return Decision(record=record, entries=tuple(entries), deliveries=deliveries, closes=closes)
-
-
-def _end_well(
-    record: Record, stage: Stage, now: float, routing: Routing, before: tuple[Entry, ...], closes: str | None
-) -> Decision:
-    status = "completed" if record.run.event_name is not None else "success"
-    run = _moved(record.run, status=status, stage=stage.name, phase="done", deadline_at=None, finished_at=now)
-    record = msgspec.structs.replace(record, run=run)
-    final = Entry(kind="run.completed", at=now, stage=stage.name, public=True, data=_payloads.completed(record))
-    targets = routing.targets(record, "task.completed", run.event_name)
-    body = _payloads.task_completed(record, now) if targets else b""
-    deliveries = _deliveries(record, stage, "task.completed", run.event_name, body, targets, now, None)
-    return Decision(record=record, entries=(*before, final), deliveries=deliveries, closes=closes)
-
-
-def _end_badly(
-    record: Record,
-    failure: Failed,
-    now: float,
-    routing: Routing,
-    before: tuple[Entry, ...],
-    *,
-    forget_deadline: bool = False,
-) -> Decision:
-    stage = _stage(record)
-    closes = stage.name if record.run.phase == "waiting" else None
-    deadline = None if forget_deadline else record.run.deadline_at
-    run = _moved(record.run, status="error", phase="done", deadline_at=deadline, finished_at=now)
-    record = msgspec.structs.replace(record, run=run)
-    message = _payloads.failed(record, failure)
-    final = Entry(kind="run.failed", at=now, stage=stage.name, public=True, data=message)
-    targets = routing.targets(record, "task.failed", run.event_name)
-    body = _payloads.task_failed(record, failure, now) if targets else b""
-    deliveries = _deliveries(record, record.plan.stages[-1], "task.failed", run.event_name, body, targets, now, None)
-    return Decision(record=record, entries=(*before, final), deliveries=deliveries, closes=closes)
-
-
-# Parts --------------------------------------------------------------------------------------------------
-
-
-def _deliveries(
-    record: Record,
-    stage: Stage,
-    type: str,
-    event_name: str | None,
-    body: bytes,
-    targets: tuple[Target, ...],
-    now: float,
-    expires_at: float | None,
-) -> tuple[Delivery, ...]:
-    """One delivery per target. Its id follows from run, stage and place, so that no restart can mint a second one;
-    it has no dots (Standard Webhooks signs `id.timestamp.body`)."""
-    place = record.plan.stages.index(stage)
-    head = f"msg_{record.run.id.replace('-', '')}_{place}"
-    return tuple(
-        Delivery(
-            id=f"{head}_{number}",
-            run_id=record.run.id,
-            project_id=record.run.project_id,
-            stage=stage.name,
-            type=type,
-            event_name=event_name,
-            url=target.url,
-            lane=lane_of(target.url),
-            endpoint_id=target.endpoint_id,
-            body=_payloads.written(body, target),
-            created_at=now,
-            due_at=now,
-            expires_at=expires_at,
-        )
-        for number, target in enumerate(targets)
-    )
-
-
-def _moved(run: Run, **changes: Any) -> Run:
-    return msgspec.structs.replace(run, version=run.version + 1, **changes)
-
-
-def _stage(record: Record) -> Stage:
-    return record.plan.pipeline[record.run.stage]
+# Parts -----------------------------------------------------------------------------------------------
 
 
 def _addressed(record: Record, taken: Answered) -> Stage:
@@ -417,7 +257,7 @@ def _addressed(record: Record, taken: Answered) -> Stage:
         return pipeline[taken.stage]
     if pipeline.hand_offs:
         return pipeline.hand_offs[0]
-    return _stage(record)
+    return current_stage(record)
 
 
 def _receipt_entry(stage: Stage, form: str, taken: Answered, now: float, **said: Any) -> Entry:
@@ -433,8 +273,3 @@ def _too_late(stage: Stage, deadline: float) -> RequestError:
     return Expired(
         f"the callback for stage {stage.name!r} was due by {_payloads.iso(deadline)}", code="callback_expired"
     )
-
-
-def _waiting_since(record: Record) -> float:
-    stage = _stage(record)
-    return (record.run.deadline_at or 0.0) - (stage.timeout or record.plan.callback_timeout)

@@ -82,8 +82,8 @@ class Runner:
     async def begin(self, decision: _machine.Decision, *, owned: bool = True) -> None:
         """Append a new run; where `owned`, this process goes on with it at once, else it is left to be claimed."""
         await self._append(decision, expected_version=None, owner=self._owner if owned else "")
-        if owned and decision.run_next is not None:
-            self._spawn(decision.record.run.id, self.carry(decision.record, decision.run_next))
+        if owned:
+            self._spawn(decision.record.run.id, self._follow(decision))
 
     async def carry(self, record: Record, stage: Stage | None) -> None:
         """Run stages until the run waits or is done."""

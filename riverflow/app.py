@@ -1,54 +1,29 @@
-"""Riverflow, the object a developer holds: composition root, registration of handlers, Python API, ASGI app, lifespan.
+"""Riverflow, the object a developer holds: registration of handlers, Python API, ASGI app, lifespan.
 
-It puts the parts together and keeps no rule of its own.
+It keeps no rule of its own and builds nothing itself: see `_assembly`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from importlib import metadata
 from pathlib import Path
-from typing import Any, Generic, TypeVar
-
-import msgspec
+from typing import Any, TypeVar
 
 from . import codec
-from ._directory import Directory
-from ._engine import Engine, Parts
-from ._gate import Gate
+from ._assembly import Assembly, Running
 from ._plugins import Plugins
-from .builtin.functions import FunctionStage
-from .builtin.http import build_client
 from .builtin.system import SystemClock, SystemIds
 from .config import Declarations, Settings, read_file
 from .errors import ConfigError, Overloaded
-from .models import Endpoint, Identity, StructuredOutput, TokenClaims, Workflow
-from .ports import (
-    ASGIApp,
-    Authenticator,
-    Clock,
-    Context,
-    Handler,
-    HttpClient,
-    Ids,
-    Notifier,
-    Receive,
-    Scope,
-    Send,
-    Store,
-    Subscription,
-    Transport,
-    TransportRoute,
-)
-from .routes import ROUTES, Doors, Reply, build_router, document
-from .routes._door import base_url_of, problem_app, respond
+from .models import Endpoint, StructuredOutput, Workflow
+from .ports import ASGIApp, Authenticator, Clock, Handler, HttpClient, Ids, Receive, Scope, Send
+from .routes import problem_app
 from .run_handle import RunHandle
 
 __all__ = ["Riverflow"]
 
-T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -94,7 +69,7 @@ class Riverflow:
         self._handlers: dict[str, Handler] = {}
         self._functions: dict[str, Callable[..., Any]] = {}
         self._wrapped: ASGIApp | None = None
-        self._running: _Running | None = None
+        self._running: Running | None = None
         _check_names(self.declared)
 
     # Registration
@@ -179,7 +154,7 @@ class Riverflow:
             yield  # a middleware has started it, or the app inside it
             return
         async with AsyncExitStack() as stack:
-            self._running = await self._start(stack)
+            self._running = await self._assembly().start(stack)
             try:
                 yield
             finally:
@@ -199,106 +174,23 @@ class Riverflow:
             await receive()
         await send({"type": "lifespan.shutdown.complete"})
 
-    # Composition
+    # Inside
 
-    async def _start(self, stack: AsyncExitStack) -> _Running:
-        context = self._context(stack)
-        store = await self._open_store(context, stack)
-        directory = Directory(
-            store.documents,
-            clock=self._clock,
-            ids=self._ids,
+    def _assembly(self) -> Assembly:
+        return Assembly(
+            settings=self.settings,
             declared=self.declared,
-            handlers=self._handlers,
-        )
-        await directory.open()
-        engine = Engine(self._parts(context, store, directory))
-        await engine.check()
-        for enter in self.plugins.each("riverflow_lifespan"):
-            await stack.enter_async_context(enter())
-        await stack.enter_async_context(engine.running())
-        return self._serve(context, engine, directory)
-
-    def _context(self, stack: AsyncExitStack) -> Context:
-        http = self._http
-        if http is None:
-            http = build_client(self.settings, self._clock)
-            stack.push_async_callback(http.aclose)
-        providers: dict[str, Any] = {}
-        context = Context(
-            settings=self.settings,
-            http=http,
+            plugins=self.plugins,
             clock=self._clock,
             ids=self._ids,
+            http=self._http,
+            authenticator=self._authenticator,
             handlers=self._handlers,
+            functions=self._functions,
             wrapped=lambda: self._wrapped,
-            providers=_Built(self.plugins.supplied("riverflow_providers"), lambda: context, providers),
-            options={},
-        )
-        return context
-
-    async def _open_store(self, context: Context, stack: AsyncExitStack) -> Store:
-        scheme = self.settings.database_url.partition("://")[0]
-        store: Store = self.plugins.chosen("riverflow_stores", scheme)(self._for(context, scheme))
-        await store.open()
-        stack.push_async_callback(store.aclose)
-        return store
-
-    def _parts(self, context: Context, store: Store, directory: Directory) -> Parts:
-        stages: dict[str, Any] = {kind: FunctionStage(function) for kind, function in self._functions.items()}
-        return Parts(
-            settings=self.settings,
-            store=store,
-            notifier=self._notifier(context, store),
-            directory=directory,
-            clock=self._clock,
-            ids=self._ids,
-            handlers=self._handlers,
-            providers=context.providers,
-            senders=_Built(self.plugins.supplied("riverflow_senders"), lambda: context),
-            signers=_Built(self.plugins.supplied("riverflow_signers"), lambda: context),
-            stages=_Built(self.plugins.supplied("riverflow_stages"), lambda: context, stages),
-            middleware=self.plugins.listed("riverflow_stage_middleware"),
-            observe=self.plugins.observer(),
-            can_call_app=lambda: self._wrapped is not None,
         )
 
-    def _notifier(self, context: Context, store: Store) -> Notifier | None:
-        name = self.settings.notifier
-        if name == "auto":
-            return store.notifier
-        notifier: Notifier = self.plugins.chosen("riverflow_notifiers", name)(self._for(context, name))
-        return notifier
-
-    def _serve(self, context: Context, engine: Engine, directory: Directory) -> _Running:
-        authenticators = [self._authenticator, self.plugins.first("riverflow_authenticator")]
-        gate = Gate(directory, self.settings.api_key, [a for a in authenticators if a is not None])
-        channels = _Channels(engine, gate)
-        transports: list[Transport] = [
-            factory(self._for(context, name)) for name, factory in self.plugins.supplied("riverflow_transports").items()
-        ]
-        doors = Doors(
-            engine=engine,
-            directory=directory,
-            settings=self.settings,
-            authenticate=gate.authenticate,
-            ids=self._ids,
-        )
-        served: list[TransportRoute] = [route for transport in transports for route in transport.routes(channels)]
-        served += self.plugins.listed("riverflow_routes")
-        served.append(TransportRoute(type="http", path="/openapi.json", app=_openapi))
-        return _Running(
-            engine=engine,
-            directory=directory,
-            transports=transports,
-            router=build_router(doors, ROUTES, served),
-        )
-
-    def _for(self, context: Context, plugin: str) -> Context:
-        """The context with the plugin's own section of the configuration."""
-        return msgspec.structs.replace(context, options=self.settings.plugins.get(plugin, {}))
-
-    def _started(self) -> _Running:
+    def _started(self) -> Running:
         if self._running is None:
             raise Overloaded(NOT_STARTED, code="not_started")
         return self._running
@@ -308,69 +200,6 @@ NOT_STARTED = (
     "riverflow is not started: run it with the app's lifespan (lifespan=river.lifespan), through RiverflowMiddleware, "
     "or by itself (riverflow serve)"
 )
-
-
-class _Running(msgspec.Struct, frozen=True, kw_only=True):
-    """What exists between start and stop."""
-
-    engine: Engine
-    directory: Directory
-    transports: list[Any]
-    router: Any
-
-
-class _Built(Mapping[str, T], Generic[T]):
-    """Objects by name, each made by its plugin's factory when it is first asked for: an unused plugin costs nothing."""
-
-    def __init__(
-        self,
-        factories: Mapping[str, Callable[[Context], T]],
-        context: Callable[[], Context],
-        made: dict[str, T] | None = None,
-    ) -> None:
-        self._made: dict[str, T] = made if made is not None else {}
-        self._factories = factories
-        self._context = context
-
-    def __getitem__(self, name: str) -> T:
-        if name not in self._made:
-            context = self._context()
-            options = context.settings.plugins.get(name, {})
-            self._made[name] = self._factories[name](msgspec.structs.replace(context, options=options))
-        return self._made[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter({**self._made, **self._factories})
-
-    def __len__(self) -> int:
-        return len({**self._made, **self._factories})
-
-
-class _Channels:
-    """ports.Channels for transports: the engine's channels and the gate."""
-
-    def __init__(self, engine: Engine, gate: Gate) -> None:
-        self._engine = engine
-        self._gate = gate
-
-    async def subscribe(
-        self, project_id: str, channel_id: str, *, after: int | None = None, everything: bool = False
-    ) -> Subscription:
-        return await self._engine.subscribe(project_id, channel_id, after=after, everything=everything)
-
-    async def read_token(self, token: str) -> TokenClaims:
-        return await self._engine.read_token(token)
-
-    async def use_token(self, claims: TokenClaims) -> None:
-        await self._engine.use_token(claims)
-
-    async def authenticate(self, scope: Scope) -> Identity:
-        return await self._gate.authenticate(scope)
-
-
-async def _openapi(scope: Scope, receive: Receive, send: Send) -> None:
-    described = document(ROUTES, version=metadata.version("riverflow"), server=base_url_of(scope) or "/")
-    await respond(send, Reply(codec.encode(described)))
 
 
 def _check_names(declared: Declarations) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-import threading
 import time
 from collections.abc import Callable
 
@@ -45,14 +44,13 @@ class SystemIds:
     the clock is set back (RFC 9562, 6.2, method 1: a 42-bit counter, seeded anew each millisecond with its top bit
     clear; the 32 bits after it are fresh from `os.urandom`).
 
-    Safe to call from several threads. `now` gives Unix seconds.
+    The order is promised to one thread, the event loop's; the random bits are there for all. `now` gives Unix seconds.
     """
 
-    __slots__ = ("_counter", "_lock", "_milliseconds", "_now")
+    __slots__ = ("_counter", "_milliseconds", "_now")
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self._now = now
-        self._lock = threading.Lock()
         self._milliseconds = -1
         self._counter = 0
 
@@ -82,15 +80,14 @@ class SystemIds:
     def _tick(self) -> tuple[int, int, int]:
         # Not from a buffer of random bytes: a forked child would hand out its parent's again.
         seed = int.from_bytes(os.urandom(10), "big")
-        with self._lock:
-            milliseconds = min(int(self._now() * 1000), _MAX_MILLISECONDS)
-            if milliseconds > self._milliseconds:
-                self._milliseconds, self._counter = milliseconds, _fresh(seed)
-            elif self._counter + 1 < 1 << _COUNTER_BITS:
-                self._counter += 1
-            else:
-                self._milliseconds, self._counter = self._milliseconds + 1, _fresh(seed)
-            return self._milliseconds, self._counter, seed & 0xFFFFFFFF
+        milliseconds = min(int(self._now() * 1000), _MAX_MILLISECONDS)
+        if milliseconds > self._milliseconds:
+            self._milliseconds, self._counter = milliseconds, _fresh(seed)
+        elif self._counter + 1 < 1 << _COUNTER_BITS:
+            self._counter += 1
+        else:
+            self._milliseconds, self._counter = self._milliseconds + 1, _fresh(seed)
+        return self._milliseconds, self._counter, seed & 0xFFFFFFFF
 
 
 def _fresh(seed: int) -> int:

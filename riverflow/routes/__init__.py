@@ -6,13 +6,24 @@ decided here.
 
 from __future__ import annotations
 
-from ._door import Call, Doors, Reply, Route
+from ._door import Call, Doors, Reply, Route, base_url_of, problem_app, respond
 from ._router import build_router
 from .ai import ROUTES as AI
 from .callback import ROUTES as CALLBACK
 from .console import ROUTES as CONSOLE
 from .openapi import document
 
-__all__ = ["ROUTES", "Call", "Doors", "Reply", "Route", "build_router", "document"]
+__all__ = [
+    "ROUTES",
+    "Call",
+    "Doors",
+    "Reply",
+    "Route",
+    "base_url_of",
+    "build_router",
+    "document",
+    "problem_app",
+    "respond",
+]
 
 ROUTES: tuple[Route, ...] = (*AI, *CALLBACK, *CONSOLE)

@@ -12,12 +12,13 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from .._checks import Checks
 from .._directory import Directory
 from .._engine import Engine
 from ..config import Settings
 from ..errors import Forbidden, InvalidRequest, RiverflowError, TooLarge
 from ..models import Identity
-from ..ports import ASGIApp, Receive, Scope, Send
+from ..ports import ASGIApp, Ids, Receive, Scope, Send
 from ..problems import problem_messages
 
 __all__ = ["Call", "Door", "Doors", "Reply", "Route"]
@@ -41,10 +42,11 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     engine: Engine
     directory: Directory
     settings: Settings
+    checks: Checks
+    ids: Ids
     identity: Identity
     scope: Any
     body: bytes
-    ids: Any
 
     @property
     def project_id(self) -> str:
@@ -88,8 +90,9 @@ class Doors(msgspec.Struct, frozen=True, kw_only=True):
     engine: Engine
     directory: Directory
     settings: Settings
+    checks: Checks
+    ids: Ids
     authenticate: Callable[[Scope], Awaitable[Identity]]
-    ids: Any
 
 
 class Door:
@@ -127,10 +130,11 @@ class Door:
             engine=doors.engine,
             directory=doors.directory,
             settings=doors.settings,
+            checks=doors.checks,
+            ids=doors.ids,
             identity=identity,
             scope=scope,
             body=body,
-            ids=doors.ids,
         )
         return await route.verb(call)
 

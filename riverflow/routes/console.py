@@ -130,7 +130,7 @@ class Workflows(Resource):
             workflow.stages()
         except PipelineError as error:
             raise Unprocessable(f"pipeline: {error}", extra={"param": "pipeline"}) from None
-        call.engine.check_workflow(workflow)
+        call.checks.workflow(workflow)
         return workflow.name, workflow
 
     async def warnings(self, call: Call, value: Any) -> list[str]:
@@ -174,7 +174,7 @@ class Webhooks(Resource):
             members |= {"id": call.ids.opaque("ep"), "secret": call.ids.secret()}
         endpoint: Endpoint = _converted(members, Endpoint, "webhook")
         remote_url(endpoint.url, call.settings, "url")
-        call.engine.check_signers(endpoint.signers)
+        call.checks.signers(endpoint.signers)
         if not call.settings.development and not call.settings.public_url:
             raise Unprocessable(
                 "set RIVERFLOW_PUBLIC_URL first: a backend is told to call back there", code="public_url_required"

@@ -10,7 +10,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from ...codec import encode
 from ...errors import ProviderError
-from ...models import GenerateRequest
+from ...models import GenerateRequest, Json
 from ...schema import SchemaError, formal
 
 __all__ = ["encoded"]
@@ -76,11 +76,9 @@ def encoded(request: GenerateRequest) -> bytes:
         body = _body.decode(request.request)
         body.model = request.model or body.model
         body.messages = _messages(body.messages, request)
+        body.response_format = _response_format(body.response_format, request.schema)
     except (msgspec.ValidationError, SchemaError) as error:
         raise ProviderError(f"the request is not a chat: {error}", code="invalid_request", again=False) from None
-    if request.schema is not None and not _has_format(body.response_format):
-        wanted = {"type": "json_schema", "json_schema": {"name": "response", "schema": Raw(formal(request.schema))}}
-        body.response_format = Raw(encode(wanted))
     return encode(body)
 
 
@@ -100,7 +98,15 @@ def _messages(messages: Parameter, request: GenerateRequest) -> Raw:
     return Raw(b"[" + system + (b"]" if rest == b"[]" else b"," + rest[1:]))
 
 
-def _has_format(given: Parameter) -> bool:
+def _response_format(given: Parameter, schema: Json | None) -> Parameter:
+    if schema is None or _is_openais(given):
+        return given
+    # Not `strict`: OpenAI's strict mode takes only a subset of JSON Schema, and the answer is checked here anyway.
+    wanted = {"name": "response", "schema": Raw(formal(schema))}
+    return Raw(encode({"type": "json_schema", "json_schema": wanted}))
+
+
+def _is_openais(given: Parameter) -> bool:
     """Whether the caller's `response_format` is OpenAI's: it may also be a bare JSON Schema (CONTRACT 1.1)."""
     if isinstance(given, UnsetType):
         return False

@@ -15,14 +15,14 @@ __all__ = ["connect", "connect_reader", "is_busy", "translated"]
 BUSY_TIMEOUT = 5.0
 """Seconds to wait for another process's transaction. A group commit takes milliseconds; seconds mean that it hangs."""
 
-_OLDEST = (3, 35, 0)  # RETURNING aside: UPDATE … FROM (3.33) and upserts in multi-row form
+_OLDEST = (3, 33, 0)  # for UPDATE … FROM
 _CHECKPOINT_PAGES = 4000  # 16 MB of log between checkpoints: hot pages are copied into the file once, not ten times
 
 
 def connect(address: Address) -> Connection:
     """The writer's connection, in WAL mode with `synchronous=FULL`. Raises ConfigError, StoreUnavailable."""
     if sqlite3.sqlite_version_info < _OLDEST:
-        raise ConfigError(f"SQLite 3.35 or newer is needed; this Python has {sqlite3.sqlite_version}")
+        raise ConfigError(f"SQLite 3.33 or newer is needed; this Python has {sqlite3.sqlite_version}")
     _look_for_folder(address)
     try:
         db = _open(address)
@@ -60,7 +60,9 @@ def translated(error: Exception, address: Address) -> RiverflowError:
     elif isinstance(error, sqlite3.OperationalError):
         told = StoreUnavailable(f"{address}: {error}")
     else:
-        told = StoreError(f"{address} refused a write: {type(error).__name__}: {error}")
+        # What is not SQLite's own may quote the value that was to be written.
+        reason = f": {error}" if isinstance(error, sqlite3.Error) else ""
+        told = StoreError(f"{address} refused a write: {type(error).__name__}{reason}")
     told.__cause__ = error
     return told
 

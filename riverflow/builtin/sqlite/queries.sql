@@ -1,6 +1,6 @@
 -- Every statement riverflow gives to SQLite, apart from the schema.
 --
--- Format: a line `-- name --`, one line that says what it is for, the statement. Nothing newer than SQLite 3.35 is used.
+-- Format: a line `-- name --`, one line that says what it is for, the statement. Nothing newer than SQLite 3.33 is used.
 -- A statement whose VALUES are one row may be repeated for many rows (bulk.py); in it '' and -1 stand for what is absent,
 -- because Python's sqlite3 takes 0.9 µs to bind a None and 0.06 to bind a number. Lists of ids are JSON arrays.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from ...models import DeliveryStatus
@@ -118,30 +116,6 @@ class DeliveryCases(StoreCases):
         await store.queue.settle(self.settlement_of(two, "pending", due_at=NOW))
         assert await self.statuses(store, run.id) == [("dlv_a", "delivered", 1), ("dlv_b", "expired", 1)]
         assert await self.claimed(store, NOW + 1e6) == []
-
-    async def test_a_whole_life_in_one_breath(self, store: Store) -> None:
-        """Appends and settlements that a store may write together have the effect they have one after the other."""
-        run = self.run_of(1)
-        delivery = self.delivery_of(run, "a", stage="enrich")
-        second = self.delivery_of(run, "b", stage="enrich")
-        waiting = self.run_of(1, version=2, phase="waiting", deadline_at=NOW + 9)
-        await asyncio.gather(
-            self.accept(store, run, delivery, second),
-            self.follow(store, run, phase="waiting", deadline_at=NOW + 9),
-            store.queue.settle(self.settlement_of(delivery, "pending", due_at=NOW + 1)),
-            store.queue.settle(self.settlement_of(second, "pending", due_at=NOW + 1)),
-            store.queue.settle(self.settlement_of(delivery, "delivered", attempt=2)),
-            self.follow(store, waiting, phase="done", finished_at=NOW, deadline_at=None, closes="enrich"),
-        )
-        stored = await store.log.load(MINE, run.id)
-        page = await store.log.entries_after(MINE, run.id, 0)
-        assert stored is not None
-        assert page is not None
-        assert (stored.run.version, stored.run.phase) == (3, "done")
-        assert [entry.number for entry in page.entries] == [1, 2, 3, 4, 5, 6]
-        assert page.latest == 6
-        assert await self.statuses(store, run.id) == [("dlv_a", "delivered", 2), ("dlv_b", "expired", 2)]
-        assert await store.queue.claim_due(YOU, NOW + 1e6, lanes=HTTP, limit=99) == ()
 
     @pytest.mark.parametrize("status", ["delivered", "dead", "expired"])
     async def test_an_ended_delivery_can_be_sent_again(self, store: Store, status: DeliveryStatus) -> None:

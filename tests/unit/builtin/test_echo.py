@@ -149,6 +149,13 @@ def test_a_schema_that_requires_itself_ends() -> None:
     assert sample({"$ref": "#"}) == ""
 
 
+def test_a_schema_nested_beyond_measure_ends() -> None:
+    nested: dict[str, Any] = {"type": "integer"}
+    for _ in range(2_000):
+        nested = {"type": "array", "items": nested, "minItems": 1}
+    assert sample(nested)
+
+
 numbers = st.integers(-50, 50)
 scalars = st.one_of(
     st.builds(lambda low, size: {"type": "integer", "minimum": low, "maximum": low + size}, numbers, st.integers(0, 9)),

@@ -1,0 +1,222 @@
+"""The composition root: from settings, declarations and plugins to a running engine with its routes.
+
+Everything is built here, once, at start; nothing here runs afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack
+from importlib import metadata
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from . import codec
+from ._checks import Checks
+from ._directory import Directory
+from ._engine import Engine, Parts
+from ._gate import Gate
+from ._plugins import Plugins
+from .builtin.functions import FunctionStage
+from .builtin.http import build_client
+from .config import Declarations, Settings
+from .models import Identity, TokenClaims
+from .ports import (
+    ASGIApp,
+    Authenticator,
+    Clock,
+    Context,
+    Handler,
+    HttpClient,
+    Ids,
+    Notifier,
+    Receive,
+    Scope,
+    Send,
+    Store,
+    Subscription,
+    Transport,
+    TransportRoute,
+)
+from .routes import ROUTES, Doors, Reply, base_url_of, build_router, document, respond
+
+__all__ = ["Assembly", "Running"]
+
+T = TypeVar("T")
+
+
+class Running(msgspec.Struct, frozen=True, kw_only=True):
+    """What exists between start and stop."""
+
+    engine: Engine
+    directory: Directory
+    transports: list[Any]
+    router: Any
+
+
+class _Built(Mapping[str, T], Generic[T]):
+    """Objects by name, each made by its plugin's factory when it is first asked for: an unused plugin costs nothing.
+    `made` are there from the start."""
+
+    def __init__(
+        self,
+        factories: Mapping[str, Callable[[Context], T]],
+        context: Callable[[str], Context],
+        made: Mapping[str, T] | None = None,
+    ) -> None:
+        self._factories = factories
+        self._context = context
+        self._made: dict[str, T] = dict(made or {})
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self._made:
+            self._made[name] = self._factories[name](self._context(name))
+        return self._made[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._made or name in self._factories
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._factories, **self._made})
+
+    def __len__(self) -> int:
+        return len({**self._factories, **self._made})
+
+
+class _GuardedChannels:
+    """ports.Channels for transports: the engine's channels and the gate."""
+
+    def __init__(self, engine: Engine, gate: Gate) -> None:
+        self._engine = engine
+        self._gate = gate
+
+    async def subscribe(
+        self, project_id: str, channel_id: str, *, after: int | None = None, everything: bool = False
+    ) -> Subscription:
+        return await self._engine.subscribe(project_id, channel_id, after=after, everything=everything)
+
+    async def read_token(self, token: str) -> TokenClaims:
+        return await self._engine.read_token(token)
+
+    async def use_token(self, claims: TokenClaims) -> None:
+        await self._engine.use_token(claims)
+
+    async def authenticate(self, scope: Scope) -> Identity:
+        return await self._gate.authenticate(scope)
+
+
+async def _openapi(scope: Scope, receive: Receive, send: Send) -> None:
+    described = document(ROUTES, version=metadata.version("riverflow"), server=base_url_of(scope) or "/")
+    await respond(send, Reply(codec.encode(described)))
+
+
+class Assembly(msgspec.Struct, frozen=True, kw_only=True):
+    """What an app was given, ready to be built."""
+
+    settings: Settings
+    declared: Declarations
+    plugins: Plugins
+    clock: Clock
+    ids: Ids
+    http: HttpClient | None
+    authenticator: Authenticator | None
+    handlers: Mapping[str, Handler]
+    functions: Mapping[str, Callable[..., Any]]
+    wrapped: Callable[[], ASGIApp | None]
+
+    async def start(self, stack: AsyncExitStack) -> Running:
+        """Build and start; `stack` takes it all down again. Raises ConfigError and StoreError."""
+        context = self._context(stack)
+        store = await self._open_store(context, stack)
+        directory = Directory(
+            store.documents, clock=self.clock, ids=self.ids, declared=self.declared, handlers=self.handlers
+        )
+        await directory.open()
+        parts = self._parts(context, store, directory)
+        checks = Checks(providers=parts.providers, stages=parts.stages, signers=parts.signers)
+        await checks.definitions(directory, self.settings)
+        for enter in self.plugins.each("riverflow_lifespan"):
+            await stack.enter_async_context(enter())
+        engine = Engine(parts)
+        await stack.enter_async_context(engine.running())
+        return self._serve(context, engine, directory, checks)
+
+    def _context(self, stack: AsyncExitStack) -> Context:
+        http = self.http
+        if http is None:
+            http = build_client(self.settings, self.clock)
+            stack.push_async_callback(http.aclose)
+        providers = self.plugins.supplied("riverflow_providers")
+        context = Context(
+            settings=self.settings,
+            http=http,
+            clock=self.clock,
+            ids=self.ids,
+            handlers=self.handlers,
+            wrapped=self.wrapped,
+            providers=_Built(providers, lambda name: _for(context, name)),
+            options={},
+        )
+        return context
+
+    async def _open_store(self, context: Context, stack: AsyncExitStack) -> Store:
+        scheme = self.settings.database_url.partition("://")[0]
+        store: Store = self.plugins.chosen("riverflow_stores", scheme)(_for(context, scheme))
+        await store.open()
+        stack.push_async_callback(store.aclose)
+        return store
+
+    def _parts(self, context: Context, store: Store, directory: Directory) -> Parts:
+        def built(hook: str, own: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+            return _Built(self.plugins.supplied(hook), lambda name: _for(context, name), own)
+
+        functions = {kind: FunctionStage(function) for kind, function in self.functions.items()}
+        return Parts(
+            settings=self.settings,
+            store=store,
+            notifier=self._notifier(context, store),
+            directory=directory,
+            clock=self.clock,
+            ids=self.ids,
+            handlers=self.handlers,
+            providers=context.providers,
+            senders=built("riverflow_senders"),
+            signers=built("riverflow_signers"),
+            stages=built("riverflow_stages", functions),
+            middleware=self.plugins.listed("riverflow_stage_middleware"),
+            observe=self.plugins.observer(),
+            can_call_app=lambda: self.wrapped() is not None,
+        )
+
+    def _notifier(self, context: Context, store: Store) -> Notifier | None:
+        name = self.settings.notifier
+        if name == "auto":
+            return store.notifier
+        notifier: Notifier = self.plugins.chosen("riverflow_notifiers", name)(_for(context, name))
+        return notifier
+
+    def _serve(self, context: Context, engine: Engine, directory: Directory, checks: Checks) -> Running:
+        authenticators = (self.authenticator, self.plugins.first("riverflow_authenticator"))
+        gate = Gate(directory, self.settings.api_key, [a for a in authenticators if a is not None])
+        channels = _GuardedChannels(engine, gate)
+        factories = self.plugins.supplied("riverflow_transports")
+        transports: list[Transport] = [factory(_for(context, name)) for name, factory in factories.items()]
+        served = [route for transport in transports for route in transport.routes(channels)]
+        served += self.plugins.listed("riverflow_routes")
+        served.append(TransportRoute(type="http", path="/openapi.json", app=_openapi))
+        doors = Doors(
+            engine=engine,
+            directory=directory,
+            settings=self.settings,
+            checks=checks,
+            ids=self.ids,
+            authenticate=gate.authenticate,
+        )
+        router = build_router(doors, ROUTES, served)
+        return Running(engine=engine, directory=directory, transports=transports, router=router)
+
+
+def _for(context: Context, plugin: str) -> Context:
+    """The context with the plugin's own section of the configuration."""
+    return msgspec.structs.replace(context, options=context.settings.plugins.get(plugin, {}))

@@ -1,0 +1,169 @@
+"""The moves of a run: what is written when a stage is done, handed off, or the run ends.
+
+Pure, like the rules that choose among them (`_machine`): no clock, no ids, no await. A move makes a decision and takes
+no input.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import msgspec
+
+from . import _payloads, codec
+from .models import Completed, Delivery, Entry, Failed, Json, Output, Plan, Record, Run, Target, lane_of
+from .pipeline import FINALISE, HAND_OFF, Stage
+
+__all__ = ["Decision", "Routing", "current_stage", "end_badly", "end_well", "hand_off", "stage_done"]
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """What follows from an input: the new record, what to write with it, and which stage to run next (None: the
+    run waits or is done)."""
+
+    record: Record
+    entries: tuple[Entry, ...]
+    deliveries: tuple[Delivery, ...] = ()
+    closes: str | None = None
+    run_next: Stage | None = None
+
+
+class Routing(Protocol):
+    """Who is to be told of what, as configured at this moment."""
+
+    def targets(self, plan: Plan, type: str, event_name: str | None) -> tuple[Target, ...]: ...
+
+
+def stage_done(
+    record: Record, stage: Stage, outcome: Completed, now: float, routing: Routing, before: tuple[Entry, ...]
+) -> Decision:
+    output = Output(
+        stage=stage.name,
+        data=outcome.data,
+        meta=outcome.meta,
+        task_id=outcome.task_id,
+        metadata=outcome.metadata,
+    )
+    entry = Entry(
+        kind="stage.completed",
+        at=now,
+        stage=stage.name,
+        attempt=record.run.generation,
+        data=Json(codec.encode(output)),
+    )
+    record = msgspec.structs.replace(record, outputs=(*record.outputs, output))
+    following = record.plan.pipeline.after(stage.name)
+    entries = (*before, entry)
+    closes = stage.name if record.run.phase == "waiting" else None
+    if following.kind == FINALISE:
+        return end_well(record, following, now, routing, entries, closes)
+    if following.kind == HAND_OFF:
+        event_name = following.event_name or following.name
+        return hand_off(record, following, event_name, following.timeout, now, routing, entries, closes)
+    run = _moved(record.run, stage=following.name, phase="running", deadline_at=None)
+    return Decision(record=msgspec.structs.replace(record, run=run), entries=entries, closes=closes, run_next=following)
+
+
+def hand_off(
+    record: Record,
+    stage: Stage,
+    event_name: str,
+    timeout: float | None,
+    now: float,
+    routing: Routing,
+    before: tuple[Entry, ...],
+    closes: str | None = None,
+) -> Decision:
+    """Mint the callback and the deliveries that tell of it, in one breath; its clock starts here."""
+    deadline = now + (timeout or record.plan.callback_timeout)
+    first = record.run.status == "pending"
+    run = _moved(record.run, status="ai_generated", stage=stage.name, phase="waiting", deadline_at=deadline)
+    record = msgspec.structs.replace(record, run=run)
+    entries = list(before)
+    if first:
+        message = _payloads.ai_generated(record, event_name)
+        entries.append(Entry(kind="run.ai_generated", at=now, stage=stage.name, public=True, data=message))
+    targets = routing.targets(record.plan, "task.ai_generated", event_name)
+    if not targets:
+        warning = codec.splice(message=f"no handler and no enabled webhook endpoint takes {event_name!r}")
+        entries.append(Entry(kind="stage.unattended", at=now, stage=stage.name, data=Json(warning)))
+    body = _payloads.hand_off(record, stage, event_name, now) if targets else b""
+    deliveries = _deliveries(record, stage, "task.ai_generated", event_name, body, targets, now, deadline)
+    return Decision(record=record, entries=tuple(entries), deliveries=deliveries, closes=closes)
+
+
+def end_well(
+    record: Record, stage: Stage, now: float, routing: Routing, before: tuple[Entry, ...], closes: str | None
+) -> Decision:
+    status = "completed" if record.run.event_name is not None else "success"
+    run = _moved(record.run, status=status, stage=stage.name, phase="done", deadline_at=None, finished_at=now)
+    record = msgspec.structs.replace(record, run=run)
+    final = Entry(kind="run.completed", at=now, stage=stage.name, public=True, data=_payloads.completed(record))
+    targets = routing.targets(record.plan, "task.completed", run.event_name)
+    body = _payloads.task_completed(record, now) if targets else b""
+    deliveries = _deliveries(record, stage, "task.completed", run.event_name, body, targets, now, None)
+    return Decision(record=record, entries=(*before, final), deliveries=deliveries, closes=closes)
+
+
+def end_badly(
+    record: Record,
+    failure: Failed,
+    now: float,
+    routing: Routing,
+    before: tuple[Entry, ...],
+    *,
+    forget_deadline: bool = False,
+) -> Decision:
+    stage = current_stage(record)
+    closes = stage.name if record.run.phase == "waiting" else None
+    deadline = None if forget_deadline else record.run.deadline_at
+    run = _moved(record.run, status="error", phase="done", deadline_at=deadline, finished_at=now)
+    record = msgspec.structs.replace(record, run=run)
+    message = _payloads.failed(record, failure)
+    final = Entry(kind="run.failed", at=now, stage=stage.name, public=True, data=message)
+    targets = routing.targets(record.plan, "task.failed", run.event_name)
+    body = _payloads.task_failed(record, failure, now) if targets else b""
+    deliveries = _deliveries(record, record.plan.stages[-1], "task.failed", run.event_name, body, targets, now, None)
+    return Decision(record=record, entries=(*before, final), deliveries=deliveries, closes=closes)
+
+
+def current_stage(record: Record) -> Stage:
+    return record.plan.pipeline[record.run.stage]
+
+
+def _deliveries(
+    record: Record,
+    stage: Stage,
+    type: str,
+    event_name: str | None,
+    body: bytes,
+    targets: tuple[Target, ...],
+    now: float,
+    expires_at: float | None,
+) -> tuple[Delivery, ...]:
+    """One delivery per target. Its id follows from run, stage and place, so that no restart can mint a second one;
+    it has no dots (Standard Webhooks signs `id.timestamp.body`)."""
+    place = record.plan.stages.index(stage)
+    head = f"msg_{record.run.id.replace('-', '')}_{place}"
+    return tuple(
+        Delivery(
+            id=f"{head}_{number}",
+            run_id=record.run.id,
+            project_id=record.run.project_id,
+            stage=stage.name,
+            type=type,
+            event_name=event_name,
+            url=target.url,
+            lane=lane_of(target.url),
+            endpoint_id=target.endpoint_id,
+            body=_payloads.written(body, target),
+            created_at=now,
+            due_at=now,
+            expires_at=expires_at,
+        )
+        for number, target in enumerate(targets)
+    )
+
+
+def _moved(run: Run, **changes: Any) -> Run:
+    return msgspec.structs.replace(run, version=run.version + 1, **changes)

@@ -1,0 +1,1 @@
+"""The HTTP API from outside: real sockets, a real SQLite file."""
