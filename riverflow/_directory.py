@@ -76,8 +76,8 @@ class WhoIsTold(msgspec.Struct, frozen=True):
     def _remote(self, plan: Plan, takes: Callable[[Endpoint], bool]) -> tuple[Target, ...]:
         url = plan.webhook_url
         if url is not None:
-            registered = next((e for e in self.endpoints if e.url == url), None)
-            return (_target(registered) if registered else Target(url=url),)
+            registered = [e for e in self.endpoints if e.url == url]
+            return tuple(_target(e) for e in registered if e.enabled)[:1] if registered else (Target(url=url),)
         return tuple(_target(e) for e in self.endpoints if e.enabled and takes(e))
 
 

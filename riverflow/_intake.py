@@ -14,7 +14,7 @@ from . import codec
 from ._directory import STRUCTURED_OUTPUT, Directory, identifier
 from .config import Settings
 from .errors import InvalidRequest, PipelineError, Unprocessable
-from .models import Completed, Failed, Json, Plan, Workflow
+from .models import Completed, Failed, Json, MaybeJson, Plan, Workflow
 from .schema import SchemaError, check_schema
 
 __all__ = ["CallbackRequest", "Intake", "Submission", "SubmitRequest", "parse_callback", "remote_url"]
@@ -188,7 +188,8 @@ def parse_callback(body: bytes) -> Completed | Failed:
         return _declared_failure(said)
     assert parts.data is not None
     task_id = None if said.task_id is None else str(said.task_id)
-    return Completed(data=parts.data, task_id=task_id, metadata=parts.metadata)
+    metadata = parts.metadata if said.metadata is not None else None
+    return Completed(data=parts.data, task_id=task_id, metadata=metadata)
 
 
 def _declared_failure(said: CallbackRequest) -> Failed:
@@ -201,8 +202,8 @@ def _declared_failure(said: CallbackRequest) -> Failed:
 
 
 class _CallbackParts(msgspec.Struct):
-    data: Json | None = None
-    metadata: Json | None = None
+    data: MaybeJson = None
+    metadata: MaybeJson = None
 
 
 _callback_parts = msgspec.json.Decoder(_CallbackParts)

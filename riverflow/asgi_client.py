@@ -25,7 +25,7 @@ _BUFFERED = 16  # messages an app may be ahead of its reader
 class Response:
     """An answer whose body arrives as the app sends it. `headers` has lower-case names, repeated ones joined by a
     comma (RFC 9110, 5.3); `raw_headers` is what the app sent. An exception of the app is raised where the body is
-    read."""
+    read, or, where the body was whole, at the end of the block."""
 
     def __init__(self, exchange: _Exchange, start: Mapping[str, Any]) -> None:
         self._exchange = exchange
@@ -39,7 +39,8 @@ class Response:
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for chunk in self._exchange.chunks:
             yield chunk
-        self._exchange.check()
+        if not self._exchange.complete:
+            self._exchange.check()
 
     async def read(self, limit: int | None = None) -> bytes:
         """The body that is still to come; with `limit`, reading ends once there are more bytes than that."""

@@ -5,7 +5,7 @@ This module holds values and what can be said from them alone; it decides nothin
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
@@ -37,6 +37,7 @@ __all__ = [
     "Generation",
     "Identity",
     "Json",
+    "MaybeJson",
     "Outcome",
     "OutgoingMessage",
     "Output",
@@ -60,6 +61,13 @@ __all__ = [
 
 Json = msgspec.Raw
 """A JSON value as JS-canonical bytes (see codec.canonical); spliced, never decoded again."""
+
+if TYPE_CHECKING:
+    MaybeJson = Json | None
+else:
+    MaybeJson = Json
+    """For a field that may be left out. msgspec (0.22) takes nothing but `null` for a union of Raw and None; a field of
+    this type is None by its default, and never read from a `null`."""
 
 Status = Literal["pending", "ai_generated", "completed", "success", "error"]
 Phase = Literal["running", "waiting", "done"]
@@ -203,9 +211,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     event_name: str | None = None
     fallbacks: tuple[Fallback, ...] = ()
     instructions: str | None = None
-    schema: Json | None = None
+    schema: MaybeJson = None
     template: str | None = None
-    sample_data: Json | None = None
+    sample_data: MaybeJson = None
     customer_data: Json = Json(b"{}")
     callback_timeout: float = 300.0
     provider_timeout: float = 300.0
@@ -260,9 +268,9 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     stage: str
     data: Json
-    meta: Json | None = None
+    meta: MaybeJson = None
     task_id: str | None = None
-    metadata: Json | None = None
+    metadata: MaybeJson = None
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -300,9 +308,9 @@ class Completed(msgspec.Struct, frozen=True, kw_only=True):
     """The stage is done. `data` is any JSON value; `meta` is a provider's account of how it was made."""
 
     data: Json
-    meta: Json | None = None
+    meta: MaybeJson = None
     task_id: str | None = None
-    metadata: Json | None = None
+    metadata: MaybeJson = None
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True):
@@ -310,8 +318,8 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True):
 
     code: str
     message: str
-    details: Json | None = None
-    meta: Json | None = None
+    details: MaybeJson = None
+    meta: MaybeJson = None
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
@@ -477,9 +485,9 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):
     request: Json
     timeout: float
     instructions: str | None = None
-    schema: Json | None = None
+    schema: MaybeJson = None
     template: str | None = None
-    sample_data: Json | None = None
+    sample_data: MaybeJson = None
 
 
 class Generation(msgspec.Struct, frozen=True, kw_only=True):

@@ -111,9 +111,9 @@ async def submit(call: Call) -> Reply:
 
 async def reconnect(call: Call) -> Reply:
     try:
-        asked = msgspec.json.decode(call.body, type=ReconnectRequest)
+        asked = msgspec.convert(codec.decode(call.body), ReconnectRequest)
         channel_id = str(uuid.UUID(asked.channel_id))
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.ValidationError, ValueError) as error:
         raise InvalidRequest(f"reconnect: give a channel_id (a UUID): {error}") from None
     accepted = await call.engine.reconnect(call.project_id, channel_id)
     return Reply(codec.encode(ReconnectResponse(**_way_in(call, accepted))))
@@ -126,7 +126,7 @@ async def state(call: Call) -> Reply:
 async def timeline(call: Call) -> Reply:
     channel_id = channel_id_of(call)
     after = call.query().get("after", "0")
-    if not after.isdigit():
+    if not (after.isascii() and after.isdigit() and len(after) <= 18):
         raise InvalidRequest("after: give a log number", extra={"param": "after"})
     page = await call.engine.entries(call.project_id, channel_id, int(after))
     response = TimelineResponse(channel_id=channel_id, entries=[shown(e) for e in page.entries], latest=page.latest)

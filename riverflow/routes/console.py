@@ -103,7 +103,7 @@ class Resource:
 
     def _read(self, call: Call) -> tuple[dict[str, Any], list[str]]:
         """The body's members, and a warning for each that is not known (the hosted service takes more of them)."""
-        members = codec.decode(call.body)
+        members = codec.decode(codec.canonical(call.body))
         if not isinstance(members, dict):
             raise InvalidRequest("give a JSON object", code="invalid_type")
         known = self.takes.__struct_fields__

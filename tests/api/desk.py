@@ -80,6 +80,7 @@ async def sit(tmp_path: Path, **options: Any) -> AsyncIterator[Desk]:
         "environ": {},
         "discover_plugins": False,
         "clock": clock,
+        "drain_timeout": 0.5,
     }
     river = Riverflow(**(defaults | options))
     app = RiverflowMiddleware(host_app(), river=river)

@@ -46,25 +46,23 @@ DOORS = [
 ]
 
 
-@pytest.mark.parametrize(("method", "path"), DOORS)
-async def test_what_is_not_json_is_400_at_every_door(desk: Desk, method: str, path: str) -> None:
-    for name, body in {**NOT_JSON, **NESTED}.items():
-        response = await desk.client.request(method, path, content=body)
-        assert response.status_code == 400, f"{name}: {response.text}"
-        problem(response, 400)
+async def test_what_is_not_json_is_400_at_every_door(desk: Desk) -> None:
+    for method, path in DOORS:
+        for name, body in {**NOT_JSON, **NESTED}.items():
+            response = await desk.client.request(method, path, content=body)
+            assert response.status_code == 400, f"{path}, {name}: {response.text}"
+            problem(response, 400)
 
 
-@pytest.mark.parametrize(("method", "path"), DOORS)
-async def test_json_that_is_no_object_is_400_at_every_door(desk: Desk, method: str, path: str) -> None:
-    for body in (b"null", b"[]", b"[1]", b'"movie"', b"1", b"true"):
-        problem(await desk.client.request(method, path, content=body), 400)
+async def test_json_that_is_no_object_is_400_at_every_door(desk: Desk) -> None:
+    for method, path in DOORS:
+        for body in (b"null", b"[]", b"[1]", b'"movie"', b"1", b"true"):
+            problem(await desk.client.request(method, path, content=body), 400)
 
 
-@pytest.mark.parametrize("depth", [50, 200, 330, 480, 900, 3000, 9000])
-@pytest.mark.parametrize("leaf", [b"1", b"1e21", b'{"10":1,"9":2}'])
-async def test_any_depth_of_nesting_is_taken_or_refused_but_never_breaks_anything(
-    desk: Desk, depth: int, leaf: bytes
-) -> None:
+@pytest.mark.parametrize("depth", [50, 120, 200, 330, 900, 3000])
+async def test_any_depth_of_nesting_is_taken_or_refused_but_never_breaks_anything(desk: Desk, depth: int) -> None:
+    leaf = b'[1e21,{"10":1,"9":2}]'
     deep = b"[" * depth + leaf + b"]" * depth
     for body in (b'{"a":' * depth + leaf + b"}" * depth, deep):
         for request in (
@@ -74,9 +72,9 @@ async def test_any_depth_of_nesting_is_taken_or_refused_but_never_breaks_anythin
         ):
             response = await desk.client.post("/v1/ai/async", content=request)
             assert response.status_code in (200, 400, 422), response.text
-            if response.status_code == 200:
+            if response.status_code == 200 and b"schema" not in request:
                 await desk.until(response.json()["channel_id"], "success", "error")
-            else:
+            elif response.status_code != 200:
                 problem(response, response.status_code)
         for path, request in (
             ("/v1/ai/reconnect", b'{"channel_id":"%b","x":%b}' % (NOBODY.encode(), body)),
@@ -92,34 +90,34 @@ async def test_any_depth_of_nesting_is_taken_or_refused_but_never_breaks_anythin
             assert response.status_code in (201, 400, 409, 422), response.text
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("workflow", 5),
-        ("workflow", ["movie"]),
-        ("messages", "hello"),
-        ("messages", {"role": "user"}),
-        ("prompt", 5),
-        ("customer_data", "u1"),
-        ("customer_data", [1]),
-        ("structured_output_schema", "schema"),
-        ("stream", "yes"),
-        ("temperature", "hot"),
-        ("max_tokens", 1.5),
-        ("tools", {}),
-        ("webhook_url", 5),
-        ("events", "new_movie"),
-        ("events", [1]),
-        ("callback_timeout", "soon"),
-        ("callback_timeout", 0),
-        ("callback_timeout", -1),
-        ("callback_timeout", 1e12),
-        ("test_mode", 1),
-    ],
-)
-async def test_a_field_of_the_wrong_type_is_400_and_named(desk: Desk, field: str, value: Any) -> None:
-    response = await desk.client.post("/v1/ai/async", json={"workflow": "movie", field: value})
-    assert field in problem(response, 400, "invalid_type")["message"]
+WRONG_TYPES = [
+    ("workflow", 5),
+    ("workflow", ["movie"]),
+    ("messages", "hello"),
+    ("messages", {"role": "user"}),
+    ("prompt", 5),
+    ("customer_data", "u1"),
+    ("customer_data", [1]),
+    ("structured_output_schema", "schema"),
+    ("stream", "yes"),
+    ("temperature", "hot"),
+    ("max_tokens", 1.5),
+    ("tools", {}),
+    ("webhook_url", 5),
+    ("events", "new_movie"),
+    ("events", [1]),
+    ("callback_timeout", "soon"),
+    ("callback_timeout", 0),
+    ("callback_timeout", -1),
+    ("callback_timeout", 1e12),
+    ("test_mode", 1),
+]
+
+
+async def test_a_field_of_the_wrong_type_is_400_and_named(desk: Desk) -> None:
+    for field, value in WRONG_TYPES:
+        response = await desk.client.post("/v1/ai/async", json={"workflow": "movie", field: value})
+        assert field in problem(response, 400, "invalid_type")["message"], value
 
 
 async def test_numbers_beyond_every_machine_type_are_taken_or_refused(desk: Desk) -> None:
@@ -146,27 +144,27 @@ async def test_an_unknown_workflow_is_404_in_the_words_of_the_contract(desk: Des
     assert "no_such" in error["message"]
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "asgi:///webhook",
-        "local:new_movie",
-        "file:///etc/passwd",
-        "ftp://example.com/",
-        "example.com/webhook",
-        "http://",
-        "https://exa mple.com/",
-        "https://example.com:99999/",
-        "https://example.com/\r\nx-evil: 1",
-        "https://" + "a" * 3000 + ".com/",
-        "",
-    ],
-)
-async def test_a_webhook_url_that_is_none_is_422(desk: Desk, url: str) -> None:
-    submitted = await desk.client.post("/v1/ai/async", json={"workflow": "movie", "webhook_url": url})
-    assert problem(submitted, 422, "invalid_url")["error"]["param"] == "webhook_url"
-    registered = await desk.client.post("/console/webhook", json={"url": url})
-    assert problem(registered, 422, "invalid_url")["error"]["param"] == "url"
+NO_URLS = [
+    "asgi:///webhook",
+    "local:new_movie",
+    "file:///etc/passwd",
+    "ftp://example.com/",
+    "example.com/webhook",
+    "http://",
+    "https://exa mple.com/",
+    "https://example.com:99999/",
+    "https://example.com/\r\nx-evil: 1",
+    "https://" + "a" * 3000 + ".com/",
+    "",
+]
+
+
+async def test_a_webhook_url_that_is_none_is_422(desk: Desk) -> None:
+    for url in NO_URLS:
+        submitted = await desk.client.post("/v1/ai/async", json={"workflow": "movie", "webhook_url": url})
+        assert problem(submitted, 422, "invalid_url")["error"]["param"] == "webhook_url", url
+        registered = await desk.client.post("/console/webhook", json={"url": url})
+        assert problem(registered, 422, "invalid_url")["error"]["param"] == "url", url
 
 
 async def test_in_production_only_https_is_told(seated: Sit) -> None:
@@ -242,19 +240,21 @@ async def _chunks(body: bytes, size: int) -> Any:
 # Places and methods -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("channel_id", ["no-uuid", "123", "..", "%00", "a" * 3000, "0190a000-0000-7000-8000-00000000000g"])
-async def test_a_bad_channel_id_is_404(desk: Desk, channel_id: str) -> None:
-    for method, path in (
-        ("GET", f"/v1/ai/{channel_id}"),
-        ("GET", f"/v1/ai/{channel_id}/timeline"),
-        ("GET", f"/v1/ai/{channel_id}/events"),
-        ("POST", f"/v1/ai/{channel_id}/cancel"),
-        ("POST", f"/v1/callback/{channel_id}"),
-    ):
-        content = b'{"data":{}}' if method == "POST" else None
-        problem(await desk.client.request(method, path, content=content), 404)
-    answer = await desk.client.post("/v1/ai/reconnect", json={"channel_id": channel_id})
-    problem(answer, 400)
+NO_CHANNELS = ["no-uuid", "123", "..", "%00", "a" * 3000, "0190a000-0000-7000-8000-00000000000g"]
+
+
+async def test_a_bad_channel_id_is_404(desk: Desk) -> None:
+    for channel_id in NO_CHANNELS:
+        for method, path in (
+            ("GET", f"/v1/ai/{channel_id}"),
+            ("GET", f"/v1/ai/{channel_id}/timeline"),
+            ("GET", f"/v1/ai/{channel_id}/events"),
+            ("POST", f"/v1/ai/{channel_id}/cancel"),
+            ("POST", f"/v1/callback/{channel_id}"),
+        ):
+            content = b'{"data":{}}' if method == "POST" else None
+            problem(await desk.client.request(method, path, content=content), 404)
+        problem(await desk.client.post("/v1/ai/reconnect", json={"channel_id": channel_id}), 400)
 
 
 async def test_an_unknown_channel_is_404(desk: Desk) -> None:
@@ -269,18 +269,29 @@ async def test_an_unknown_channel_is_404(desk: Desk) -> None:
     problem(await desk.client.post(f"/v1/callback/{NOBODY}", json={"data": {}}), 404, "channel_not_found")
 
 
-@pytest.mark.parametrize("after", ["x", "-1", "1.5", "%C2%B2", "", "9" * 18, "9" * 19, "9" * 40, "9" * 5000])
-async def test_a_timeline_after_anything_is_a_page_or_400(desk: Desk, after: str) -> None:
-    run = await desk.submit("plain")
-    response = await desk.client.get(f"/v1/ai/{run['channel_id']}/timeline?after={after}")
-    if response.status_code == 200:
-        assert response.json()["entries"] == [] or after == ""
-    else:
-        problem(response, 400)
+async def test_a_timeline_after_anything_is_a_page_or_400(desk: Desk) -> None:
+    channel_id = (await desk.submit("plain"))["channel_id"]
+    for after in ("9" * 18, "1000"):
+        response = await desk.client.get(f"/v1/ai/{channel_id}/timeline?after={after}")
+        assert response.json()["entries"] == []
+    for after in ("x", "-1", "1.5", "%C2%B2", "9" * 19, "9" * 40, "9" * 5000):
+        response = await desk.client.get(f"/v1/ai/{channel_id}/timeline?after={after}")
+        assert problem(response, 400)["error"]["param"] == "after"
 
 
 async def test_an_unknown_place_is_404_in_json(desk: Desk) -> None:
-    for path in ("/nowhere", "/v1", "/v1/", "/v1/ai", "/v1/ai/", "/api", "/api/", "/v2/ai/async", "/console", "/%2e%2e/"):
+    for path in (
+        "/nowhere",
+        "/v1",
+        "/v1/",
+        "/v1/ai",
+        "/v1/ai/",
+        "/api",
+        "/api/",
+        "/v2/ai/async",
+        "/console",
+        "/%2e%2e/",
+    ):
         for method in ("GET", "POST", "DELETE"):
             problem(await desk.client.request(method, path), 404, "route_not_found")
 
@@ -305,6 +316,7 @@ async def test_the_wrong_method_is_405_and_says_which_are_right(desk: Desk) -> N
 
 # Keys -------------------------------------------------------------------------------------------------------
 
+KINDS = ("workflow", "webhook", "structured_output")
 EVERYWHERE = [
     ("POST", "/v1/ai/async"),
     ("POST", "/v1/ai/reconnect"),
@@ -314,7 +326,11 @@ EVERYWHERE = [
     ("POST", f"/v1/ai/{NOBODY}/cancel"),
     ("POST", f"/v1/callback/{NOBODY}"),
     ("POST", f"/v1/callback/{NOBODY}/enrich"),
-    *((method, f"/console/{kind}") for kind in ("workflow", "webhook", "structured_output") for method in ("GET", "POST")),
+    *(
+        (method, f"/console/{kind}")
+        for kind in ("workflow", "webhook", "structured_output")
+        for method in ("GET", "POST")
+    ),
     *(
         (method, f"/console/{kind}/x")
         for kind in ("workflow", "webhook", "structured_output")
@@ -323,27 +339,26 @@ EVERYWHERE = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("header", "code"),
-    [
-        (None, "missing_api_key"),
-        (b"", "missing_api_key"),
-        (b"Basic " + KEY.encode(), "missing_api_key"),
-        (KEY.encode(), "missing_api_key"),
-        (b"Bearer wrong", "invalid_api_key"),
-        (b"Bearer", "invalid_api_key"),
-        (b"Bearer \xff\xfe", "invalid_api_key"),
-        (b"Bearer " + KEY.upper().encode(), "invalid_api_key"),
-    ],
-)
-async def test_without_a_good_key_every_door_is_401(desk: Desk, header: bytes | None, code: str) -> None:
-    headers = [(b"authorization", header)] if header is not None else []
+NO_KEYS = [
+    (None, "missing_api_key"),
+    (b"", "missing_api_key"),
+    (b"Basic " + KEY.encode(), "missing_api_key"),
+    (KEY.encode(), "missing_api_key"),
+    (b"Bearer wrong", "invalid_api_key"),
+    (b"Bearer", "invalid_api_key"),
+    (b"Bearer \xff\xfe", "invalid_api_key"),
+    (b"Bearer " + KEY.upper().encode(), "invalid_api_key"),
+]
+
+
+async def test_without_a_good_key_every_door_is_401(desk: Desk) -> None:
     async with client_of(str(desk.client.base_url), key=None) as client:
-        for method, path in EVERYWHERE:
-            response = await client.request(method, path, headers=headers, content=b"not even JSON")
-            body = problem(response, 401, code)
-            assert body["error"]["type"] == "authentication_error"
-            assert response.headers["www-authenticate"] == "Bearer"
+        for number, (header, code) in enumerate(NO_KEYS):
+            headers = [(b"authorization", header)] if header is not None else []
+            for method, path in EVERYWHERE if number == 0 else [("POST", "/v1/ai/async")]:
+                response = await client.request(method, path, headers=headers, content=b"not even JSON")
+                assert problem(response, 401, code)["error"]["type"] == "authentication_error"
+                assert response.headers["www-authenticate"] == "Bearer"
 
 
 async def test_the_scheme_of_a_key_is_written_in_any_case(desk: Desk) -> None:
@@ -355,7 +370,7 @@ async def test_the_scheme_of_a_key_is_written_in_any_case(desk: Desk) -> None:
 
 async def test_a_riverflow_without_a_key_lets_nobody_in(seated: Sit) -> None:
     async with seated(api_key=None) as desk:
-        for key in ("", "None", KEY):
+        for key in ("x", "None", KEY):
             problem(await desk.client.get("/console/workflow", headers={"authorization": f"Bearer {key}"}), 401)
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flow_backend import FAILURE, SUCCESS, Reaction
-from flow_world import ANSWERERS, EVENT, MOVIE, World, open_world
 
 from riverflow.testing import ScriptedProvider
+
+from .backend import FAILURE, SUCCESS, Reaction
+from .world import ANSWERERS, EVENT, MOVIE, World, open_world
 
 pytestmark = [
     pytest.mark.anyio,

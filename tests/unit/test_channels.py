@@ -90,6 +90,48 @@ async def test_a_replay_longer_than_the_buffer_is_read_in_pages() -> None:
     assert numbers(await rest(reader)) == list(range(2, 53))
 
 
+async def test_a_long_replay_goes_on_without_any_news() -> None:
+    channels = ScriptedChannels(FakeClock(), buffer=8)
+    run = channels.start()
+    for _ in range(50):
+        channels.write(run, "stage.chunk", {})
+    channels.write(run, "run.completed", {})
+    assert numbers(await rest(await subscribe(channels, run, after=0))) == list(range(2, 53))
+
+
+async def test_what_comes_live_while_a_page_is_read_that_holds_it_too_is_handed_out_once(
+    channels: ScriptedChannels,
+) -> None:
+    run = channels.start()
+    reader = await subscribe(channels, run, after=0)
+    read = channels._log.entries_after
+
+    async def append_before_the_page(*args: Any, **options: Any) -> Any:
+        channels.tell(run, "run.ai_generated", {})
+        return await read(*args, **options)
+
+    channels._log.entries_after = append_before_the_page  # type: ignore[method-assign]
+    channels.hub.wake(run)
+    first = await reader.next()
+    channels._log.entries_after = read  # type: ignore[method-assign]
+    final = channels.tell(run, "run.completed", {})
+    assert first is not None
+    assert [first.number, *numbers(await rest(reader))] == [2, final]
+
+
+async def test_a_run_that_ends_elsewhere_while_a_reader_comes_back_is_told(channels: ScriptedChannels) -> None:
+    run = channels.start()
+    seen = channels.tell(run, "run.ai_generated", {})
+    load = channels._log.load
+
+    async def end_first(*args: Any) -> Any:
+        channels.write(run, "run.completed", {})
+        return await load(*args)
+
+    channels._log.load = end_first  # type: ignore[method-assign]
+    assert numbers(await rest(await subscribe(channels, run, after=seen))) == [seen + 1]
+
+
 async def test_private_entries_move_the_number_on_without_a_frame_and_are_no_gap(channels: ScriptedChannels) -> None:
     run = channels.start()
     reader = await subscribe(channels, run, after=0)

@@ -73,6 +73,8 @@ def check_url(url: str, purpose: Purpose, *, development: bool) -> Url:
     parts = _URL.fullmatch(url)
     if parts is None:
         raise refuse("the URL is not http or https")
+    if "@" in parts[2] or ("@" in url and not parts[3].startswith("/")):
+        raise refuse("the URL carries user information, or looks as if it did")
     scheme = parts[1].lower()
     host, port = _split(parts[2], _default_port(scheme))
     target = parts[3] if parts[3].startswith("/") else f"/{parts[3]}"
@@ -96,8 +98,6 @@ def refuse(reason: str) -> HttpError:
 
 
 def _split(authority: str, default: int) -> tuple[str, int]:
-    if "@" in authority:
-        raise refuse("the URL carries user information")
     parts = _AUTHORITY.fullmatch(authority)
     if parts is None:
         raise refuse("the host or port is malformed")

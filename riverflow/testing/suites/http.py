@@ -26,7 +26,7 @@ REVET = 61.0  # seconds after which a verdict must have been renewed
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 
-def names(**known: Sequence[str] | list[Sequence[str]]) -> Resolve:
+def names(**known: Sequence[Any]) -> Resolve:
     """A resolver: each name's answers, or a list of such to be given one after the other."""
 
     async def resolve(host: str, port: int) -> Sequence[str]:

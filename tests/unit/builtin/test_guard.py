@@ -1,4 +1,4 @@
-"""The egress guard: all answers of a name are vetted, verdicts are kept for a minute, and its words give nothing away."""
+"""The egress guard: all answers of a name are vetted, verdicts hold for a minute, and its words give nothing away."""
 
 from __future__ import annotations
 

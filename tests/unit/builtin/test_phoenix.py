@@ -339,6 +339,40 @@ async def test_a_refused_second_join_leaves_the_first_in_peace(site: Site) -> No
     assert (await client.receive())[:2] == ["6", None]
 
 
+async def test_joining_again_does_not_look_like_being_cut_where_sending_takes_its_time() -> None:
+    clock = FakeClock()
+    channels = ScriptedChannels(clock)
+    run = channels.start()
+    [route] = PhoenixTransport(clock=clock, heartbeat=30, close_grace=1.0).routes(channels)
+    incoming: asyncio.Queue[Any] = asyncio.Queue()
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
+        sent.append(message)
+
+    scope = {"query_string": f"vsn=2.0.0&token={channels.token(run)}".encode()}
+    incoming.put_nowait({"type": "websocket.connect"})
+    served = asyncio.ensure_future(route.app(scope, incoming.get, send))
+    topic = f"ai_response:{run}"
+    for ref in ("1", "2"):
+        incoming.put_nowait({"type": "websocket.receive", "text": json.dumps([ref, ref, topic, "phx_join", {}])})
+    await until(lambda: len(sent) == 4)
+    incoming.put_nowait({"type": "websocket.receive", "text": json.dumps(["2", "3", topic, "phx_leave", {}])})
+    await until(lambda: len(sent) == 6)
+    incoming.put_nowait({"type": "websocket.disconnect", "code": 1001})
+    await asyncio.wait_for(served, 5)
+    messages = [json.loads(message["text"]) for message in sent[1:]]
+    assert [(message[0], message[3]) for message in messages] == [
+        ("1", "phx_reply"),
+        ("1", "phx_close"),
+        ("2", "phx_reply"),
+        ("2", "phx_reply"),
+        ("2", "phx_close"),
+    ]
+
+
 async def test_a_reader_who_is_cut_is_told_to_join_again(site: Site) -> None:
     run = site.channels.start()
     topic = site.topic(run)

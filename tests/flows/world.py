@@ -13,17 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from flow_backend import Backend
-from flow_browsers import BROWSERS, Browser
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from riverflow import Endpoint, Riverflow, RiverflowMiddleware, Workflow, hookimpl
+from riverflow import Endpoint, Riverflow, RiverflowMiddleware, StructuredOutput, Workflow, hookimpl
 from riverflow.models import Entry
 from riverflow.ports import Context
 from riverflow.testing import FakeClock, ScriptedProvider, serve
 
-__all__ = ["ANSWERERS", "EVENT", "KEY", "SECRET", "World", "open_world"]
+from .backend import Backend
+from .browsers import BROWSERS, Browser
+
+__all__ = ["ANSWERERS", "EVENT", "KEY", "MOVIE", "SECRET", "World", "movie_workflow", "open_world"]
 
 KEY = "mr_live_flow"
 SECRET = "whsec_Zmxvd2Zsb3dmbG93Zmxvd2Zsb3dmbG93Zmxvd2Zsb3c="
@@ -165,14 +166,17 @@ async def open_world(
     `events`, behind `asgi:///`, or (`none`) nowhere. Opened again on the same `path` it goes on with the same file."""
     backend, clock = backend or Backend(KEY, SECRET), clock or FakeClock()
     watch = Watch(provider or ScriptedProvider({**MOVIE}))
-    output = {"schema": {"type": "object"}, "name": "movie"}
     async with serve(backend.app) as backend_url:
         urls = {"remote": f"{backend_url}/webhooks/ai", "asgi": "asgi:///inner/webhooks/ai"}
-        endpoints = [Endpoint(**{"url": urls[answerer], "secret": SECRET, **(endpoint or {})})] * (answerer in urls)
+        endpoints = [
+            Endpoint(**{"url": url, "secret": SECRET, **(endpoint or {})})
+            for name, url in urls.items()
+            if name == answerer
+        ]
         river = Riverflow(
             database_url=f"sqlite:///{path}/river.db",
             workflows=workflows if workflows is not None else [movie_workflow()],
-            structured_outputs=[_structured(output)],
+            structured_outputs=[StructuredOutput(name="movie", schema={"type": "object"})],
             endpoints=endpoints,
             plugins=[watch, *plugins],
             clock=clock,
@@ -205,9 +209,3 @@ def movie_workflow(**changes: Any) -> Workflow:
         "structured_output_id": "movie",
     }
     return Workflow(**(fields | changes))
-
-
-def _structured(members: dict[str, Any]) -> Any:
-    from riverflow import StructuredOutput
-
-    return StructuredOutput(**members)

@@ -63,7 +63,7 @@ class Backend:
         self.address = ""  # of the riverflow that runs now: after a restart the port is another one
         self.app = Starlette(routes=[Route("/webhooks/ai", self._take, methods=["POST"])])
         self._key = key
-        self._secret = secret
+        self.secret = secret
         self._plans: dict[str, tuple[Reaction, ...]] = {}
         self._counts: dict[str, int] = {}
 
@@ -116,9 +116,9 @@ class Backend:
 
     def _verified(self, headers: dict[str, str], raw: bytes) -> bool:
         """Both as the seed page does it (`mr`) and as Standard Webhooks says."""
-        modelriver = hmac.new(self._secret.encode(), raw, hashlib.sha256).hexdigest()
+        modelriver = hmac.new(self.secret.encode(), raw, hashlib.sha256).hexdigest()
         signed = b".".join([headers["webhook-id"].encode(), headers["webhook-timestamp"].encode(), raw])
-        key = base64.b64decode(self._secret.removeprefix("whsec_"))
+        key = base64.b64decode(self.secret.removeprefix("whsec_"))
         standard = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
         return headers["mr-signature"] == modelriver and headers["webhook-signature"] == f"v1,{standard}"
 

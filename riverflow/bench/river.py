@@ -1,0 +1,116 @@
+"""riverflow as it is measured: production's defaults, a workflow for the mode, and a counter of commits.
+
+It changes nothing that is measured, but where it is asked to: `synchronous=NORMAL` for one row of the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from sqlite3 import Connection
+from typing import Any
+
+from ..app import Riverflow
+from ..builtin.sqlite import store as sqlite_store
+from ..builtin.sqlite.worker import Look, Operation
+from ..errors import SubscriptionClosed
+from ..event import Event
+from ..hookspecs import hookimpl
+from ..models import Endpoint, StructuredOutput, Workflow
+from ..ports import Channels, Context, Receive, Scope, Send, Transport, TransportRoute
+from .payloads import API_KEY, EVENT, SCHEMA, SECRET
+
+__all__ = ["Commits", "river_app"]
+
+
+class Commits:
+    """Counts the writer's rounds that wrote: each is one transaction and, with `synchronous=FULL`, one fsync."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def install(self) -> None:
+        """Count in this process's stores from now on."""
+        made = sqlite_store.write_round
+
+        def counted(address: Any) -> Callable[[Connection, Sequence[Operation]], Sequence[object]]:
+            do = made(address)
+
+            def round(db: Connection, operations: Sequence[Operation]) -> Sequence[object]:
+                if any(type(operation) is not Look for operation in operations):
+                    self.count += 1
+                return do(db, operations)
+
+            return round
+
+        sqlite_store.write_round = counted
+
+
+def relax() -> None:
+    """Open this process's stores with `synchronous=NORMAL`: what FULL is compared with."""
+    connect = sqlite_store.connect
+
+    def relaxed(address: Any) -> Connection:
+        db = connect(address)
+        db.execute("PRAGMA synchronous = NORMAL")
+        return db
+
+    sqlite_store.connect = relaxed
+
+
+class _PersistentSockets:
+    """`/bench/socket`: one WebSocket follows one run after the other, so that pushing is measured without connecting."""
+
+    def routes(self, channels: Channels) -> Sequence[TransportRoute]:
+        async def websocket(scope: Scope, receive: Receive, send: Send) -> None:
+            await receive()
+            await send({"type": "websocket.accept"})
+            project = (await channels.authenticate({**scope, "headers": [(b"authorization", b"Bearer " + _KEY)]})).project_id
+            while (event := await receive())["type"] == "websocket.receive":
+                async with await channels.subscribe(project, event["text"], after=0) as subscription:
+                    async for frame in subscription:
+                        await send({"type": "websocket.send", "text": frame.data.decode()})
+
+        return [TransportRoute(type="websocket", path="/bench/socket", app=websocket)]
+
+    async def drain(self) -> None:
+        return None
+
+    @hookimpl
+    def riverflow_transports(self) -> Mapping[str, Callable[[Context], Transport]]:
+        return {"bench": lambda context: self}
+
+
+_KEY = API_KEY.encode()
+
+
+async def enrich(event: Event) -> dict[str, Any]:
+    """The handler of mode I: it reads the AI's answer and gives it back with a little more."""
+    return {**event.data, "id": "mov_12345", "saved": True}
+
+
+def river_app(mode: str, stub: str, database: str, *, structured: bool, settings: Mapping[str, Any]) -> Riverflow:
+    """A Riverflow for one mode. It is `development` only because everything here speaks plain HTTP over loopback."""
+    workflow = Workflow(
+        name="bench",
+        provider="openai",
+        model="gpt-4o-mini",
+        event_name=None if mode == "S" else EVENT,
+        structured_output_id="film" if structured else None,
+    )
+    river = Riverflow(
+        workflows=[workflow],
+        structured_outputs=[StructuredOutput(name="film", schema=SCHEMA)],
+        endpoints=[] if mode == "I" else [Endpoint(url=f"{stub}/hook", secret=SECRET)],
+        plugins=[_PersistentSockets()],
+        discover_plugins=False,
+        environ={},
+        database_url=database,
+        api_key=API_KEY,
+        env="development",
+        openai_base_url=f"{stub}/v1",
+        openai_api_key="sk-bench",
+        **settings,
+    )
+    if mode == "I":
+        river.on(EVENT)(enrich)
+    return river

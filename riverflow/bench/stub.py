@@ -1,0 +1,120 @@
+"""The stub process: AI provider, the user's backend and load generator in one, pinned to its own core.
+
+It answers at once and counts; how load is generated is `load`'s business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import uvloop
+
+from .control import measure, pin, serve_control
+from .load import Load
+from .payloads import API_KEY, SECRET, Payloads
+from .wire import Client, ServerProtocol, response
+
+__all__ = ["Stub", "main"]
+
+
+class _Told(msgspec.Struct):
+    channel_id: str
+    type: str
+    callback_url: str = ""
+
+
+_told = msgspec.json.Decoder(_Told)
+_RECEIVED = response(b'{"received":true}')
+_UNKNOWN = response(b"{}", b"404 Not Found")
+
+
+class Stub:
+    """The provider and the backend. `finished` is called with a run's id when the system has answered its callback (or
+    has told of its completion); `hold` keeps the provider from answering, `silent` the backend from calling back."""
+
+    def __init__(self, payloads: Payloads) -> None:
+        self.payloads = payloads
+        self.client: Client | None = None
+        self.finished: Callable[[str], None] = lambda run_id: None
+        self.asked = 0
+        self.failures: list[str] = []
+        self.silent = False
+        self._completion = response(payloads.completion)
+        self._held: list[Callable[[bytes], None]] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def handle(self, path: bytes, body: bytes, headers: dict[bytes, bytes], answer: Callable[[bytes], None]) -> None:
+        """Answer a request of the system under test."""
+        if path == b"/v1/chat/completions":
+            self.asked += 1
+            if self._held is not None:
+                self._held.append(answer)
+            else:
+                answer(self._completion)
+        elif path == b"/hook":
+            answer(_RECEIVED)
+            self._take(body, headers)
+        else:
+            answer(_UNKNOWN)
+
+    def hold(self, hold: bool) -> None:
+        """Hold the provider's answers back, or let them go."""
+        held, self._held = self._held, [] if hold else None
+        for answer in held or ():
+            answer(self._completion)
+
+    def _take(self, body: bytes, headers: dict[bytes, bytes]) -> None:
+        signature = hmac.digest(SECRET.encode(), body, hashlib.sha256).hex().encode()
+        if headers.get(b"mr-signature") != signature:
+            self.failures.append("a webhook's signature is wrong")
+        told = _told.decode(body)
+        if told.type == "task.completed":
+            self.finished(told.channel_id)
+        elif not self.silent:
+            task = asyncio.get_running_loop().create_task(self._call_back(told))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _call_back(self, told: _Told) -> None:
+        assert self.client is not None
+        path = "/" + told.callback_url.split("/", 3)[3]
+        answer = await self.client.post(path.encode(), self.payloads.callback)
+        if answer.status != 200:
+            self.failures.append(f"a callback was answered {answer.status}: {answer.body[:200]!r}")
+        self.finished(told.channel_id)
+
+
+async def _main(options: dict[str, Any]) -> None:
+    pin(options["core"])
+    payloads = Payloads(options["size"], options["structured"])
+    stub = Stub(payloads)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: ServerProtocol(stub.handle), "127.0.0.1", 0, backlog=1024)
+
+    async def load(asked: dict[str, Any]) -> Any:
+        stub.client = Client("127.0.0.1", asked["port"], [("authorization", f"Bearer {API_KEY}")])
+        run = Load(stub, stub.client, asked["port"])
+        try:
+            return await run.run(asked)
+        finally:
+            stub.client.close()
+
+    async def own(asked: dict[str, Any]) -> Any:
+        return {**measure(), "asked": stub.asked}
+
+    await serve_control({"load": load, "measure": own}, port=server.sockets[0].getsockname()[1])
+
+
+def main() -> None:
+    """The process: `python -m riverflow.bench.stub '{"core": 1, "size": 1000, "structured": false}'`."""
+    uvloop.run(_main(msgspec.json.decode(sys.argv[1])))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""The built-in transports under the shipped suite, and SQLite's notifier under its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from riverflow.builtin import phoenix, sse
+from riverflow.builtin.sqlite import open_sqlite
+from riverflow.builtin.system import SystemClock
+from riverflow.config import Settings
+from riverflow.ports import Context, Notifier, Store, Transport
+from riverflow.testing import make_context
+from riverflow.testing.suites.notifier import NotifierSuite
+from riverflow.testing.suites.transport import Events, Refused, TransportSuite
+
+
+class TestPhoenix(TransportSuite):
+    def make(self, context: Context) -> Transport:
+        return phoenix.riverflow_transports()["phoenix"](context)
+
+    async def read(self, base_url: str, channel_id: str, token: str, after: int | None = None) -> Events:
+        url = f"{base_url.replace('http', 'ws')}/socket/websocket?vsn=2.0.0&token={token}"
+        async with connect(url, compression=None) as client:
+            payload = {} if after is None else {"after": after}
+            await client.send(json.dumps(["1", "1", f"ai_response:{channel_id}", "phx_join", payload]))
+            try:
+                async for text in client:
+                    _, _, _, event, payload = json.loads(text)
+                    if event == "phx_reply" and payload["status"] == "error":
+                        raise Refused(payload["response"]["reason"])
+                    if event != "phx_reply":
+                        yield event, payload
+            except ConnectionClosed:
+                return
+
+
+class TestSse(TransportSuite):
+    def make(self, context: Context) -> Transport:
+        return sse.riverflow_transports()["sse"](context)
+
+    async def read(self, base_url: str, channel_id: str, token: str, after: int | None = None) -> Events:
+        params: dict[str, Any] = {"token": token} | ({} if after is None else {"after": after})
+        url = f"{base_url}/v1/ai/{channel_id}/events"
+        async with httpx.AsyncClient() as client, client.stream("GET", url, params=params) as response:
+            if response.status_code != 200:
+                raise Refused(response.status_code)
+            rest = b""
+            async for chunk in response.aiter_bytes():
+                *blocks, rest = (rest + chunk).split(b"\n\n")  # not by lines: httpx splits them at U+2028 too
+                for block in blocks:
+                    fields = dict(line.split(b": ", 1) for line in block.split(b"\n"))
+                    if b"data" in fields:
+                        yield fields[b"event"].decode(), json.loads(fields[b"data"])
+
+
+class TestSqliteNotifier(NotifierSuite):
+    @pytest.fixture
+    async def stores(self, tmp_path: Path) -> AsyncIterator[list[Store]]:
+        settings = Settings(database_url=f"sqlite:///{tmp_path}/river.db")
+        stores = [open_sqlite(make_context(settings=settings, clock=SystemClock())) for _ in range(2)]
+        for store in stores:
+            await store.open()
+        yield stores
+        await asyncio.gather(*(store.aclose() for store in stores))
+
+    @pytest.fixture
+    def pair(self, stores: list[Store]) -> tuple[Notifier, Notifier]:
+        first, second = (store.notifier for store in stores)
+        assert first is not None
+        assert second is not None
+        return first, second
+
+    @pytest.fixture
+    def news(self, stores: list[Store]) -> Callable[[str], Awaitable[None]]:
+        async def commit(run_id: str) -> None:
+            await stores[0].documents.put("p", "note", run_id, b"{}", now=1.0)
+
+        return commit

@@ -1,0 +1,1 @@
+"""Flows through real sockets: what a customer of riverflow sees."""
