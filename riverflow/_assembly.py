@@ -133,7 +133,8 @@ class Assembly(msgspec.Struct, frozen=True, kw_only=True):
             store.documents, clock=self.clock, ids=self.ids, declared=self.declared, handlers=self.handlers
         )
         await directory.open()
-        parts = self._parts(context, store, directory)
+        notifier = self._notifier(context, store, stack)
+        parts = self._parts(context, store, notifier, directory)
         checks = Checks(providers=parts.providers, stages=parts.stages, signers=parts.signers)
         await checks.definitions(directory, self.settings)
         for enter in self.plugins.each("riverflow_lifespan"):
@@ -167,7 +168,7 @@ class Assembly(msgspec.Struct, frozen=True, kw_only=True):
         stack.push_async_callback(store.aclose)
         return store
 
-    def _parts(self, context: Context, store: Store, directory: Directory) -> Parts:
+    def _parts(self, context: Context, store: Store, notifier: Notifier | None, directory: Directory) -> Parts:
         def built(hook: str, own: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
             return _Built(self.plugins.supplied(hook), lambda name: _for(context, name), own)
 
@@ -175,7 +176,7 @@ class Assembly(msgspec.Struct, frozen=True, kw_only=True):
         return Parts(
             settings=self.settings,
             store=store,
-            notifier=self._notifier(context, store),
+            notifier=notifier,
             directory=directory,
             clock=self.clock,
             ids=self.ids,
@@ -189,11 +190,12 @@ class Assembly(msgspec.Struct, frozen=True, kw_only=True):
             can_call_app=lambda: self.wrapped() is not None,
         )
 
-    def _notifier(self, context: Context, store: Store) -> Notifier | None:
+    def _notifier(self, context: Context, store: Store, stack: AsyncExitStack) -> Notifier | None:
         name = self.settings.notifier
         if name == "auto":
             return store.notifier
         notifier: Notifier = self.plugins.chosen("riverflow_notifiers", name)(_for(context, name))
+        stack.push_async_callback(notifier.aclose)
         return notifier
 
     def _serve(self, context: Context, engine: Engine, directory: Directory, checks: Checks) -> Running:

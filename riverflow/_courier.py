@@ -71,6 +71,9 @@ class Courier:
         if delivery.expires_at is not None and now >= delivery.expires_at:
             message = "nobody waits for the answer any more"
             return Answer(error="expired", message=message, final=True), delivery.url
+        if delivery.attempt > self._policy.attempts:  # each claim of a dead process's work counts one
+            message = f"it was begun {self._policy.attempts} times without coming to an end"
+            return Answer(error="attempts_exhausted", message=message, final=True), delivery.url
         endpoint = await self._endpoint(delivery)
         if delivery.endpoint_id is not None and (endpoint is None or not endpoint.enabled):
             message = "the endpoint was deleted or disabled after this delivery was made"

@@ -157,13 +157,24 @@ class Engine:
                 group.create_task(self._directory.watch(1.0), name="riverflow directory"),
             ]
             if self._parts.notifier is not None:
-                listening = self._parts.notifier.listen(self.hub.wake)
+                listening = self._listen(self._parts.notifier)
                 service.append(group.create_task(listening, name="riverflow notifier"))
             self._accepting = True
             try:
                 yield
             finally:
                 await self._drain(service)
+
+    async def _listen(self, notifier: Notifier) -> None:
+        """Listen to other processes until cancelled. A notifier that breaks is listened to again; what it missed
+        meanwhile, the readers find in the log."""
+        while True:
+            try:
+                await notifier.listen(self.hub.wake)
+            except Exception:
+                logger.warning("the notifier failed; it is listened to again", exc_info=True)
+            await self._clock.sleep(1.0)
+            self.hub.wake(None)
 
     async def _drain(self, service: list[asyncio.Task[None]]) -> None:
         """Take nothing new, let what runs finish within `drain_timeout`, give the rest back."""
@@ -183,6 +194,7 @@ class Engine:
     async def submit(self, project_id: str, body: bytes, base_url: str) -> Accepted:
         """Accept a request: durable when this returns."""
         self._check_accepting()
+        self._directory.project(project_id)  # raises NotFound before anything is written
         submission = await self._intake.submission(project_id, body, base_url)
         decision = await self._start(project_id, submission)
         run = decision.record.run

@@ -127,6 +127,7 @@ def rebuild(run: Run, checkpoints: tuple[Entry, ...]) -> Record:
         request=accepted.request,
         outputs=tuple(_output.decode(entry.data) for entry in completed),
         receipts=tuple(_receipt.decode(entry.data) for entry in received),
+        begun=1 + sum((entry.attempt or 1) - 1 for entry in completed),
     )
 
 
@@ -150,7 +151,7 @@ def _stage_finished(record: Record, taken: StageFinished, now: float, routing: R
         return hand_off(record, stage, outcome.event_name, outcome.timeout, now, routing, ())
     if isinstance(outcome, Failed):
         detail = codec.splice(code=outcome.code, message=outcome.message, details=outcome.details, meta=outcome.meta)
-        entry = Entry(kind="stage.failed", at=now, stage=stage.name, attempt=record.run.generation, data=Json(detail))
+        entry = Entry(kind="stage.failed", at=now, stage=stage.name, attempt=record.attempt, data=Json(detail))
         return end_badly(record, outcome, now, routing, (entry,))
     return stage_done(record, stage, outcome, now, routing, ())
 

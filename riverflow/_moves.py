@@ -48,10 +48,10 @@ def stage_done(
         kind="stage.completed",
         at=now,
         stage=stage.name,
-        attempt=record.run.generation,
+        attempt=record.attempt,
         data=Json(codec.encode(output)),
     )
-    record = msgspec.structs.replace(record, outputs=(*record.outputs, output))
+    record = msgspec.structs.replace(record, outputs=(*record.outputs, output), begun=record.run.generation)
     following = record.plan.pipeline.after(stage.name)
     entries = (*before, entry)
     closes = stage.name if record.run.phase == "waiting" else None

@@ -52,11 +52,11 @@ def iso(at: float) -> str:
 
 
 def callback_url(plan: Plan, channel_id: str, stage: Stage) -> str:
-    """Where a backend answers: the plain URL for the first hand-off, with the stage's name for later ones."""
+    """Where a backend answers: the plain URL for the first hand-off, with the stage's name for every other stage that
+    waits, so that no answer can be taken for another's."""
     url = f"{plan.base_url}/v1/callback/{channel_id}"
     hand_offs = plan.pipeline.hand_offs
-    first = not hand_offs or hand_offs[0].name == stage.name
-    return url if first else f"{url}/{stage.name}"
+    return url if hand_offs and hand_offs[0].name == stage.name else f"{url}/{stage.name}"
 
 
 # Channel messages ---------------------------------------------------------------------------------------

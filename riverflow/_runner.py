@@ -147,7 +147,7 @@ class Runner:
 
     async def _run_stage(self, record: Record, stage: Stage) -> Outcome | None:
         """The outcome, or None where the stage will be tried again later."""
-        context = StageContext(record=record, stage=stage, attempt=record.run.generation)
+        context = StageContext(record=record, stage=stage, attempt=record.attempt)
         if context.attempt > self._policy.attempts:
             message = f"stage {stage.name!r} was begun {self._policy.attempts} times without coming to an end"
             return Failed(code="attempts_exhausted", message=message)

@@ -42,33 +42,35 @@ class RiverflowMiddleware:
             await self.app(scope, receive, send)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """riverflow starts before the app and stops after it."""
+        """riverflow starts before the app and stops after it; a failure of either is told as what it is."""
         await receive()
+        begun = asyncio.Event()
         try:
             async with self.river.lifespan():
-                await self._with_app(scope, receive, send)
-        except _StartFailed:
-            return
-        except BaseException as error:
-            await send({"type": "lifespan.startup.failed", "message": f"riverflow: {error}"})
+                answer = await self._with_app(scope, receive, send, begun)
+        except Exception as error:
+            phase = "shutdown" if begun.is_set() else "startup"
+            await send({"type": f"lifespan.{phase}.failed", "message": f"riverflow: {error}"})
             raise
-        await send({"type": "lifespan.shutdown.complete"})
+        await send(answer)
 
-    async def _with_app(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _with_app(
+        self, scope: Scope, receive: Receive, send: Send, begun: asyncio.Event
+    ) -> MutableMapping[str, Any]:
+        """The app's own last word: that it did not start, or how it stopped."""
         inner = _InnerLifespan(self.app, scope)
-        reply = await inner.ask("lifespan.startup")
-        if reply is not None and reply["type"] == "lifespan.startup.failed":
+        try:
+            answer = await inner.ask("lifespan.startup")
+            if answer is not None and answer["type"] == "lifespan.startup.failed":
+                return answer
+            await send({"type": "lifespan.startup.complete"})
+            begun.set()
+            await receive()
+            answer = await inner.ask("lifespan.shutdown")
             await inner.finished()
-            await send(reply)
-            raise _StartFailed
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await inner.ask("lifespan.shutdown")
-        await inner.finished()
-
-
-class _StartFailed(Exception):
-    """The app inside refused to start and has said so."""
+            return answer or {"type": "lifespan.shutdown.complete"}
+        finally:
+            await inner.aclose()
 
 
 class _InnerLifespan:
@@ -93,6 +95,11 @@ class _InnerLifespan:
             return answer.result()
         answer.cancel()
         return None
+
+    async def aclose(self) -> None:
+        """Leave no task behind, however this ends."""
+        self._task.cancel()
+        await self.finished()
 
     async def finished(self) -> None:
         await asyncio.wait((self._task,))

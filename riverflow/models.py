@@ -282,13 +282,20 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """A run together with what its log says: the plan, the request, the outputs and receipts so far."""
+    """A run together with what its log says: the plan, the request, the outputs and receipts so far, and the
+    generation in which its present stage began."""
 
     run: Run
     plan: Plan
     request: Json
     outputs: tuple[Output, ...] = ()
     receipts: tuple[Receipt, ...] = ()
+    begun: int = 1
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt of its stage this is, from 1: each claim by another worker begins one."""
+        return self.run.generation - self.begun + 1
 
     @property
     def generated(self) -> Output | None:

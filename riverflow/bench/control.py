@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["BenchError", "Child", "Verb", "measure", "pin", "serve_control"]
+__all__ = ["BenchError", "Child", "Verb", "many_files", "measure", "pin", "serve_control"]
 
 Verb = Callable[[dict[str, Any]], Awaitable[Any]]
 
@@ -31,6 +31,12 @@ def pin(core: int) -> bool:
         return False
     os.sched_setaffinity(0, {core})
     return True
+
+
+def many_files() -> None:
+    """Allow as many open files as the system lets this process have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def measure() -> dict[str, float]:
@@ -76,11 +82,11 @@ class Child:
 
     @classmethod
     async def start(cls, name: str, module: str, options: object, *, runner: Sequence[str] = ()) -> Child:
-        """Start `python -m module <options as JSON>` and wait until it is ready. Raises BenchError."""
+        """Start `module.main` with its options as JSON in argv, and wait until it is ready. Raises BenchError."""
         process = await asyncio.create_subprocess_exec(
             *(runner or (sys.executable,)),
-            "-m",
-            module,
+            "-c",
+            f"from {module} import main; main()",
             msgspec.json.encode(options).decode(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

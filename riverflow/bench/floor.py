@@ -100,7 +100,12 @@ class Floor:
             answer = _decode(await answered.read())
         if self._mode == "I":
             data = {**answer, "id": "mov_12345", "saved": True}
-            message = {"status": "completed", "channel_id": run_id, "data": data, "customer_data": asked["customer_data"]}
+            message = {
+                "status": "completed",
+                "channel_id": run_id,
+                "data": data,
+                "customer_data": asked["customer_data"],
+            }
             self._readers[run_id].set_result(_encode(message))
         elif self._mode == "R":
             self._waiting[run_id] = body

@@ -15,12 +15,12 @@ import msgspec
 
 from .payloads import Submitted
 from .readers import WebSocket
-from .wire import Answer, Client
+from .wire import Client
 
 if TYPE_CHECKING:
     from .payloads import Payloads
 
-__all__ = ["Load", "LoadError"]
+__all__ = ["Load", "LoadError", "join", "submit"]
 
 FLOW_WITHIN = 30.0  # seconds that one flow may take
 _submitted = msgspec.json.Decoder(Submitted)
@@ -138,7 +138,7 @@ class Load:
                     waiting.set_result(None)
 
             socket = await self._open(f"/socket/websocket?token={submitted.ws_token}&vsn=2.0.0", told)
-            socket.send(_join(submitted))
+            socket.send(join(submitted))
             await waiting
             socket.close()
 
@@ -153,10 +153,7 @@ class Load:
         return socket
 
     async def _submit(self) -> Submitted:
-        answer: Answer = await self._client.post(b"/v1/ai/async", self._backend.payloads.request)
-        if answer.status != 200:
-            raise LoadError(f"a submission was answered {answer.status}: {answer.body[:300]!r}")
-        return _submitted.decode(answer.body)
+        return await submit(self._client, self._backend.payloads.request)
 
     def _finished(self, run_id: str) -> None:
         # The end may come before the submission's own answer has been read.
@@ -169,6 +166,14 @@ Flow = Callable[[], Awaitable[None]]
 Make = Callable[[], Awaitable[tuple[Flow, Callable[[], None]]]]
 
 
+async def submit(client: Client, request: bytes) -> Submitted:
+    """Submit a request. Raises LoadError where it is not accepted."""
+    answer = await client.post(b"/v1/ai/async", request)
+    if answer.status != 200:
+        raise LoadError(f"a submission was answered {answer.status}: {answer.body[:300]!r}")
+    return _submitted.decode(answer.body)
+
+
 async def _timed(flow: Flow) -> float:
     began = time.perf_counter()
     async with asyncio.timeout(FLOW_WITHIN):
@@ -176,7 +181,8 @@ async def _timed(flow: Flow) -> float:
     return time.perf_counter() - began
 
 
-def _join(submitted: Submitted) -> bytes:
+def join(submitted: Submitted) -> bytes:
+    """A Phoenix join of the run's channel (serializer version 2)."""
     topic = f"ai_response:{submitted.project_id}:{submitted.channel_id}"
     return msgspec.json.encode(["1", "1", topic, "phx_join", {}])
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["API_KEY", "SECRET", "EVENT", "SCHEMA", "Payloads", "Submitted", "hand_off_answer"]
+__all__ = ["API_KEY", "EVENT", "SCHEMA", "SECRET", "Payloads", "Submitted", "hand_off_answer"]
 
 API_KEY = "bench-api-key"
-SECRET = "whsec_YmVuY2htYXJrLXNlY3JldC1iZW5jaG1hcms="  # noqa: S105 - the benchmark's own, worth nothing
+SECRET = "whsec_YmVuY2htYXJrLXNlY3JldC1iZW5jaG1hcms="
 EVENT = "bench_event"
 
 SCHEMA = {

@@ -12,7 +12,6 @@ from typing import Any
 from ..app import Riverflow
 from ..builtin.sqlite import store as sqlite_store
 from ..builtin.sqlite.worker import Look, Operation
-from ..errors import SubscriptionClosed
 from ..event import Event
 from ..hookspecs import hookimpl
 from ..models import Endpoint, StructuredOutput, Workflow
@@ -20,6 +19,9 @@ from ..ports import Channels, Context, Receive, Scope, Send, Transport, Transpor
 from .payloads import API_KEY, EVENT, SCHEMA, SECRET
 
 __all__ = ["Commits", "river_app"]
+
+
+_ROUND, _CONNECT = "write_round", "connect"  # what the store calls by these names is wrapped here
 
 
 class Commits:
@@ -30,10 +32,10 @@ class Commits:
 
     def install(self) -> None:
         """Count in this process's stores from now on."""
-        made = sqlite_store.write_round
+        made: Callable[..., Any] = getattr(sqlite_store, _ROUND)
 
         def counted(address: Any) -> Callable[[Connection, Sequence[Operation]], Sequence[object]]:
-            do = made(address)
+            do: Callable[..., Sequence[object]] = made(address)
 
             def round(db: Connection, operations: Sequence[Operation]) -> Sequence[object]:
                 if any(type(operation) is not Look for operation in operations):
@@ -42,29 +44,31 @@ class Commits:
 
             return round
 
-        sqlite_store.write_round = counted
+        setattr(sqlite_store, _ROUND, counted)
 
 
 def relax() -> None:
     """Open this process's stores with `synchronous=NORMAL`: what FULL is compared with."""
-    connect = sqlite_store.connect
+    connect: Callable[..., Connection] = getattr(sqlite_store, _CONNECT)
 
     def relaxed(address: Any) -> Connection:
         db = connect(address)
         db.execute("PRAGMA synchronous = NORMAL")
         return db
 
-    sqlite_store.connect = relaxed
+    setattr(sqlite_store, _CONNECT, relaxed)
 
 
 class _PersistentSockets:
-    """`/bench/socket`: one WebSocket follows one run after the other, so that pushing is measured without connecting."""
+    """`/bench/socket`: one WebSocket follows one run after the other, so that pushing is measured, not connecting."""
 
     def routes(self, channels: Channels) -> Sequence[TransportRoute]:
         async def websocket(scope: Scope, receive: Receive, send: Send) -> None:
             await receive()
             await send({"type": "websocket.accept"})
-            project = (await channels.authenticate({**scope, "headers": [(b"authorization", b"Bearer " + _KEY)]})).project_id
+            project = (
+                await channels.authenticate({**scope, "headers": [(b"authorization", b"Bearer " + _KEY)]})
+            ).project_id
             while (event := await receive())["type"] == "websocket.receive":
                 async with await channels.subscribe(project, event["text"], after=0) as subscription:
                     async for frame in subscription:

@@ -6,6 +6,7 @@ It answers at once and counts; how load is generated is `load`'s business.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import sys
@@ -15,7 +16,8 @@ from typing import Any
 import msgspec
 import uvloop
 
-from .control import measure, pin, serve_control
+from .control import Verb, many_files, measure, pin, serve_control
+from .crowd import Crowd
 from .load import Load
 from .payloads import API_KEY, SECRET, Payloads
 from .wire import Client, ServerProtocol, response
@@ -43,6 +45,7 @@ class Stub:
         self.client: Client | None = None
         self.finished: Callable[[str], None] = lambda run_id: None
         self.asked = 0
+        self.wanted: tuple[int, asyncio.Event] | None = None
         self.failures: list[str] = []
         self.silent = False
         self._completion = response(payloads.completion)
@@ -53,6 +56,8 @@ class Stub:
         """Answer a request of the system under test."""
         if path == b"/v1/chat/completions":
             self.asked += 1
+            if self.wanted is not None and self.asked > self.wanted[0]:
+                self.wanted[1].set()
             if self._held is not None:
                 self._held.append(answer)
             else:
@@ -92,29 +97,66 @@ class Stub:
 
 async def _main(options: dict[str, Any]) -> None:
     pin(options["core"])
-    payloads = Payloads(options["size"], options["structured"])
-    stub = Stub(payloads)
+    many_files()
+    stub = Stub(Payloads(options["size"], options["structured"]))
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: ServerProtocol(stub.handle), "127.0.0.1", 0, backlog=1024)
+    await serve_control(_verbs(stub), port=server.sockets[0].getsockname()[1])
+
+
+def _verbs(stub: Stub) -> dict[str, Verb]:
+    """What the parent may ask for."""
+    crowd = Crowd(stub.payloads.request)
+
+    def client(asked: dict[str, Any]) -> Client:
+        stub.client = Client("127.0.0.1", asked["port"], [("authorization", f"Bearer {API_KEY}")])
+        return stub.client
 
     async def load(asked: dict[str, Any]) -> Any:
-        stub.client = Client("127.0.0.1", asked["port"], [("authorization", f"Bearer {API_KEY}")])
-        run = Load(stub, stub.client, asked["port"])
+        to = client(asked)
         try:
-            return await run.run(asked)
+            return await Load(stub, to, asked["port"]).run(asked)
         finally:
-            stub.client.close()
+            to.close()
 
     async def own(asked: dict[str, Any]) -> Any:
         return {**measure(), "asked": stub.asked}
 
-    await serve_control({"load": load, "measure": own}, port=server.sockets[0].getsockname()[1])
+    async def asked_more(asked: dict[str, Any]) -> None:
+        """Answered once the provider has been asked more often than `more_than`."""
+        event = asyncio.Event()
+        stub.wanted = (asked["more_than"], event)
+        if stub.asked <= asked["more_than"]:
+            async with asyncio.timeout(60):
+                await event.wait()
+
+    async def silent(asked: dict[str, Any]) -> None:
+        stub.silent = True
+
+    async def hold(asked: dict[str, Any]) -> None:
+        stub.hold(asked["hold"])
+
+    async def submit(asked: dict[str, Any]) -> None:
+        await crowd.submit(client(asked), asked["count"])
+
+    async def connect(asked: dict[str, Any]) -> None:
+        await crowd.connect(client(asked), asked)
+
+    async def disconnect(asked: dict[str, Any]) -> None:
+        crowd.disconnect()
+
+    async def release(asked: dict[str, Any]) -> int:
+        told = crowd.expect(asked["messages"])
+        stub.hold(False)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(30):
+                await told.wait()
+        return crowd.told
+
+    verbs = (load, silent, hold, submit, connect, disconnect, release)
+    return {"measure": own, "asked": asked_more, **{verb.__name__: verb for verb in verbs}}
 
 
 def main() -> None:
-    """The process: `python -m riverflow.bench.stub '{"core": 1, "size": 1000, "structured": false}'`."""
+    """The process: its options (`core`, `size`, `structured`) are JSON in argv."""
     uvloop.run(_main(msgspec.json.decode(sys.argv[1])))
-
-
-if __name__ == "__main__":
-    main()

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import resource
+import cProfile
+import pstats
 import socket
 import sys
 from typing import Any
@@ -16,7 +17,7 @@ import msgspec
 import uvicorn
 import uvloop
 
-from .control import measure, pin, serve_control
+from .control import Verb, many_files, measure, pin, serve_control
 
 __all__ = ["System", "main"]
 
@@ -35,8 +36,8 @@ class System(msgspec.Struct, kw_only=True):
 
 
 def main() -> None:
-    """The process: `python -m riverflow.bench.system <System as JSON>`."""
-    _many_files()
+    """The process: a System as JSON in argv."""
+    many_files()
     uvloop.run(_main(msgspec.json.decode(sys.argv[1], type=System)))
 
 
@@ -52,6 +53,7 @@ async def _main(system: System) -> None:
         access_log=False,
         log_level="warning",
         backlog=8192,
+        timeout_graceful_shutdown=2,
     )
     listening = socket.create_server(("127.0.0.1", 0), backlog=8192)
     server = _Server(config)
@@ -61,9 +63,18 @@ async def _main(system: System) -> None:
     async def own(asked: dict[str, Any]) -> Any:
         return {**measure(), "commits": count()}
 
-    await serve_control({"measure": own}, port=listening.getsockname()[1], pinned=pinned)
+    profiler = cProfile.Profile()
+
+    async def profile(asked: dict[str, Any]) -> None:
+        profiler.enable()
+
+    async def profiled(asked: dict[str, Any]) -> Any:
+        profiler.disable()
+        return _shares(profiler)
+
+    verbs: dict[str, Verb] = {"measure": own, "profile": profile, "profiled": profiled}
+    await serve_control(verbs, port=listening.getsockname()[1], pinned=pinned)
     server.should_exit = True
-    server.force_exit = True
     await serving
 
 
@@ -83,6 +94,20 @@ class _Server(uvicorn.Server):
         yield
 
 
+def _shares(profiler: cProfile.Profile) -> tuple[list[tuple[str, float]], list[tuple[str, float]]]:
+    """Shares of the time by function, alone and with calls."""
+    stats = pstats.Stats(profiler)
+    found = stats.stats  # type: ignore[attr-defined]
+    total = max(1e-9, sum(row[2] for row in found.values()))
+    alone = {f"{name} ({file}:{line})": row[2] / total for (file, line, name), row in found.items()}
+    with_calls = {f"{name} ({file}:{line})": row[3] / total for (file, line, name), row in found.items()}
+
+    def top(shares: dict[str, float], most: int) -> list[tuple[str, float]]:
+        return sorted(shares.items(), key=lambda pair: -pair[1])[:most]
+
+    return top(alone, 25), top(with_calls, 60)
+
+
 def _app(system: System) -> tuple[Any, Any]:
     if system.kind == "floor":
         from .floor import floor_app
@@ -94,16 +119,5 @@ def _app(system: System) -> tuple[Any, Any]:
     commits.install()
     if system.synchronous == "normal":
         relax()
-    river = river_app(
-        system.mode, system.stub, system.database, structured=system.structured, settings=system.settings
-    )
+    river = river_app(system.mode, system.stub, system.database, structured=system.structured, settings=system.settings)
     return river, lambda: commits.count
-
-
-def _many_files() -> None:
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-if __name__ == "__main__":
-    main()

@@ -10,6 +10,7 @@ import os
 import secrets
 import socket
 import sys
+from collections.abc import Callable
 from importlib import import_module, metadata
 from pathlib import Path
 
@@ -57,19 +58,20 @@ def serve(
     river = load(target) if target is not None else Riverflow(config=config or _present(_CONFIG))
     _need_key(river, screen, has_code=target is not None)
     listener = listen(host, port) if fd is None else socket.socket(fileno=fd)
-    if fd is None:
-        screen.line(f"riverflow {metadata.version('riverflow')} serves {_address(listener)} (Ctrl-C to stop)")
+    news = f"riverflow {metadata.version('riverflow')} serves {_address(listener)} (Ctrl-C to stop)"
     if workers > 1:
+        screen.line(news)
         arguments = [*([target] if target else []), *(["--config", config] if config else [])]
         arguments += ["--log-level", log_level, *(["--access-log"] if access_log else [])]
         run_loop(lambda: supervise(listener, ["serve", *arguments], workers))
         return
     _log_to_stderr(log_level)
-    run_loop(lambda: _serve(river, listener, access_log))
+    run_loop(lambda: _serve(river, listener, access_log, lambda: None if fd is not None else screen.line(news)))
 
 
-async def _serve(river: Riverflow, listener: socket.socket, access_log: bool) -> None:
+async def _serve(river: Riverflow, listener: socket.socket, access_log: bool, ready: Callable[[], None]) -> None:
     async with river.lifespan():
+        ready()
         await Server(river, access_log=access_log).serve(sockets=[listener])
 
 

@@ -46,11 +46,48 @@ class EndpointRequest(msgspec.Struct, kw_only=True, omit_defaults=True):
     body: str = "flat"
 
 
+class WorkflowResponse(Workflow, frozen=True, kw_only=True):
+    """A workflow as it stands: `source` is `code` or `api`, `warnings` say what is missing for it."""
+
+    id: str
+    source: str
+    version: int
+    updated_at: str | None
+    warnings: tuple[str, ...] = ()
+
+
+class StructuredOutputResponse(StructuredOutput, frozen=True, kw_only=True):
+    """A structured output as it stands."""
+
+    id: str
+    source: str
+    version: int
+    updated_at: str | None
+    warnings: tuple[str, ...] = ()
+
+
+class EndpointResponse(EndpointRequest, kw_only=True):
+    """A webhook endpoint as it stands."""
+
+    id: str
+    source: str
+    version: int
+    updated_at: str | None
+    warnings: tuple[str, ...] = ()
+
+
+class EndpointCreated(EndpointResponse, kw_only=True):
+    """A new webhook endpoint with its secret, which is not shown again."""
+
+    secret: str
+
+
 class Resource:
     """One kind of document under `/console/<kind>`: how it is checked, named and shown."""
 
     kind: Kind
     takes: Any
+    gives: Any
     fixed: tuple[str, ...] = ("name",)  # members that PATCH cannot change
 
     def members(self, stored: Stored) -> dict[str, Any]:
@@ -116,6 +153,7 @@ class Resource:
 class Workflows(Resource):
     kind = WORKFLOW
     takes = Workflow
+    gives = WorkflowResponse
 
     async def build(self, call: Call, members: dict[str, Any], stored: Stored | None) -> tuple[str, Any]:
         if isinstance(members.get("cache_fields"), str):  # the hosted console's form: comma or newline list
@@ -146,6 +184,7 @@ class Workflows(Resource):
 class StructuredOutputs(Resource):
     kind = STRUCTURED_OUTPUT
     takes = StructuredOutput
+    gives = StructuredOutputResponse
 
     async def build(self, call: Call, members: dict[str, Any], stored: Stored | None) -> tuple[str, Any]:
         output: StructuredOutput = _converted(members, StructuredOutput, "structured output")
@@ -164,6 +203,7 @@ class StructuredOutputs(Resource):
 class Webhooks(Resource):
     kind = ENDPOINT
     takes = EndpointRequest
+    gives = EndpointResponse
     fixed = ()
 
     async def build(self, call: Call, members: dict[str, Any], stored: Stored | None) -> tuple[str, Any]:
@@ -211,14 +251,14 @@ def _origin(stored: Stored) -> dict[str, Any]:
     return {"source": "code" if stored.in_code else "api", "version": stored.version, "updated_at": updated}
 
 
-def _routes(resource: Resource) -> tuple[Route, ...]:
+def _routes(resource: Resource, creates: Any) -> tuple[Route, ...]:
     path, noun = f"/console/{resource.kind.name}", resource.kind.name.replace("_", " ")
     one = f"{path}/{{name}}"
     common = (401, 403)
     return (
         Route(
             method="POST", path=path, verb=resource.create, scope=ADMIN, summary=f"Create a {noun}.",
-            takes=resource.takes, gives=resource.kind.struct, status=201, errors=(400, *common, 409, 413, 422),
+            takes=resource.takes, gives=creates, status=201, errors=(400, *common, 409, 413, 422),
         ),
         Route(
             method="GET", path=path, verb=resource.read_all, scope=ADMIN, summary=f"All {noun}s.",
@@ -226,11 +266,11 @@ def _routes(resource: Resource) -> tuple[Route, ...]:
         ),
         Route(
             method="GET", path=one, verb=resource.read, scope=ADMIN, summary=f"One {noun}.",
-            gives=resource.kind.struct, errors=(*common, 404),
+            gives=resource.gives, errors=(*common, 404),
         ),
         Route(
             method="PATCH", path=one, verb=resource.change, scope=ADMIN, summary=f"Change some fields of a {noun}.",
-            takes=resource.takes, gives=resource.kind.struct, errors=(400, *common, 404, 409, 413, 422),
+            takes=resource.takes, gives=resource.gives, errors=(400, *common, 404, 409, 413, 422),
         ),
         Route(
             method="DELETE", path=one, verb=resource.delete, scope=ADMIN, summary=f"Delete a {noun}.",
@@ -239,4 +279,8 @@ def _routes(resource: Resource) -> tuple[Route, ...]:
     )  # fmt: skip
 
 
-ROUTES = (*_routes(Workflows()), *_routes(StructuredOutputs()), *_routes(Webhooks()))
+ROUTES = (
+    *_routes(Workflows(), WorkflowResponse),
+    *_routes(StructuredOutputs(), StructuredOutputResponse),
+    *_routes(Webhooks(), EndpointCreated),
+)

@@ -13,7 +13,7 @@ from riverflow.config import Settings
 from riverflow.errors import ConfigError
 from riverflow.ports import HttpClient
 from riverflow.testing import FakeClock
-from riverflow.testing.suites.http import HttpClientSuite
+from riverflow.testing.suites.http import HttpClientSuite, names
 
 
 class TestHttpx(HttpClientSuite):
@@ -26,6 +26,11 @@ class TestPyreqwest(HttpClientSuite):
     def build(self, *, env: Any, clock: Any, resolve: Any, authorities: Any) -> HttpClient:
         settings = Settings(env=env, http_client="pyreqwest")
         return build_client(settings, clock, resolve=resolve, authorities=authorities)
+
+    async def test_a_name_that_its_parser_reads_otherwise_is_refused(self, make: Any) -> None:
+        """A pin for one spelling would not hold for another."""
+        client = make(resolve=names(**{"xn--0_test": ("127.0.0.1",)}))
+        assert await self.refused(client, self.post("http://xn--0.test/")) == "policy"
 
 
 def without_pyreqwest(monkeypatch: pytest.MonkeyPatch) -> None:

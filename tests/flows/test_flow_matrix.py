@@ -170,6 +170,11 @@ async def test_late_subscriber(tmp_path: Path, answerer: str, browser: str) -> N
         expected = {"websocket": ["completed"], "sse": ["ai_generated", "completed"]}[browser]
         assert [message["status"] for message in messages] == expected
         assert messages[-1]["data"] == SUCCESS["data"]
+        if browser == "sse":  # whoever has seen it all is told to stay away
+            latest, query = str(getattr(reader, "latest", 0)), {"token": accepted["ws_token"]}
+            events = f"/v1/ai/{accepted['channel_id']}/events"
+            answer = await world.http.get(events, params=query, headers={"last-event-id": latest})
+            assert (answer.status_code, answer.content) == (204, b"")
 
 
 async def test_reconnect_before_the_answer(tmp_path: Path, answerer: str, browser: str) -> None:

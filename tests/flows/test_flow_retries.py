@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,8 @@ async def test_a_refused_connection_counts_as_a_failure(tmp_path: Path) -> None:
         assert (await world.state(accepted))["status"] == "ai_generated"
 
 
-async def test_a_handler_that_hangs_is_cut_by_the_deadline(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", ["the deadline", "cancelling"])
+async def test_a_handler_that_hangs_is_cut(tmp_path: Path, by: str) -> None:
     begun, cut = asyncio.Event(), asyncio.Event()
 
     async def hang(event: Any) -> Any:
@@ -150,8 +152,47 @@ async def test_a_handler_that_hangs_is_cut_by_the_deadline(tmp_path: Path) -> No
     async with open_world(tmp_path, answerer="none", handlers={EVENT: hang}) as world:
         accepted = await world.submit()
         await begun.wait()
-        await world.clock.advance(300)
+        if by == "cancelling":
+            assert (await world.http.post(f"/v1/ai/{accepted['channel_id']}/cancel")).status_code == 200
+        else:
+            await world.clock.advance(300)
         assert await world.ended(accepted) == "run.failed"
         async with asyncio.timeout(10):
             await cut.wait()
+        code = (await world.state(accepted))["error"]["details"]["code"]
+        assert code == {"the deadline": "callback_timeout", "cancelling": "cancelled"}[by]
+
+
+async def test_a_plain_handler_that_hangs_holds_up_nobody(tmp_path: Path) -> None:
+    """Its thread cannot be stopped; its late result is dropped, and the run has ended without it."""
+    begun, release = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def hang(event: Any) -> Any:
+        loop.call_soon_threadsafe(begun.set)
+        release.wait(30)
+        return {"too": "late"}
+
+    async with open_world(tmp_path, answerer="none", handlers={EVENT: hang}) as world:
+        accepted = await world.submit()
+        await begun.wait()
+        await world.clock.advance(300)
+        assert await world.ended(accepted) == "run.failed"
+        release.set()
+        await world.clock.advance(1)
         assert (await world.state(accepted))["error"]["details"]["code"] == "callback_timeout"
+
+
+async def test_work_of_a_handler_waits_for_a_process_that_has_it(tmp_path: Path) -> None:
+    backend, clock = Backend(KEY, SECRET), FakeClock()
+    backend.plan(EVENT, DOWN, Reaction(SUCCESS))
+    async with open_world(tmp_path, answerer="handler", backend=backend, clock=clock) as world:
+        accepted = await world.submit()
+        await world.wrote(accepted, "delivery.attempted")
+    async with open_world(tmp_path, answerer="none", backend=backend, clock=clock) as world:
+        await clock.advance(60)
+        assert (await world.state(accepted))["status"] == "ai_generated"
+    assert len(backend.received) == 1
+    async with open_world(tmp_path, answerer="handler", backend=backend, clock=clock) as world:
+        assert await world.ended(accepted) == "run.completed"
+    assert len(backend.received) == 2

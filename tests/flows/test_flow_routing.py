@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from riverflow import Event, Failure
-from riverflow.testing import serve
+from riverflow import Event, Failure, hookimpl
+from riverflow.testing import FakeClock, serve
 
 from .backend import FAILURE, SUCCESS, Backend, Reaction
 from .world import EVENT, KEY, SECRET, World, movie_workflow, open_world
@@ -219,6 +219,22 @@ async def test_handlers_of_completion_and_failure(tmp_path: Path) -> None:
     ]
 
 
+async def test_a_handler_that_calls_back_and_answers_otherwise(tmp_path: Path) -> None:
+    """The first answer counts, and what the handler then returns is refused without harm."""
+    async with open_world(tmp_path, answerer="none", handlers={EVENT: lambda event: answer(event)}) as world:
+
+        async def answer(event: Event) -> dict[str, Any]:
+            taken = await world.call_back({"channel_id": event.channel_id}, SUCCESS)
+            assert taken.status_code == 200
+            return {"another": "answer"}
+
+        accepted = await world.submit()
+        await _until_attempted(world, accepted, 1)
+        assert (await world.state(accepted))["data"] == SUCCESS["data"]
+        kinds = [entry["kind"] for entry in await world.timeline(accepted)]
+        assert kinds.count("callback.received") == kinds.count("run.completed") == 1
+
+
 async def test_moving_a_handler_to_another_process_changes_nothing_else(tmp_path: Path) -> None:
     """Payload, outcome and timeline are the same in process and behind a URL."""
     seen: dict[str, Any] = {}
@@ -244,3 +260,33 @@ def _without(value: Any, varying: tuple[str, ...]) -> Any:
         for text in varying:
             value = value.replace(text, "…")
     return value
+
+
+async def test_a_notifier_that_fails_does_not_end_riverflow(tmp_path: Path) -> None:
+    """It may lose messages; a connection that breaks is its everyday life. It is listened to again."""
+    listened: list[float] = []
+    clock = FakeClock()
+
+    class Broken:
+        def publish(self, run_id: str, number: int) -> None:
+            return None
+
+        async def listen(self, wake: Any) -> None:
+            listened.append(clock.monotonic())
+            raise ConnectionError("the broker has gone")
+
+        async def aclose(self) -> None:
+            listened.append(-1)
+
+    class Plugin:
+        @hookimpl
+        def riverflow_notifiers(self) -> Any:
+            return {"broken": lambda context: Broken()}
+
+    async with open_world(tmp_path, plugins=[Plugin()], notifier="broken", clock=clock) as world:
+        world.backend.plan(EVENT, Reaction(SUCCESS))
+        await clock.advance(2)
+        accepted = await world.submit()
+        assert (await (await world.browse("websocket", accepted)).rest())[-1]["status"] == "completed"
+    assert len(listened) > 2
+    assert listened.index(-1) == len(listened) - 1  # closed once, at the end

@@ -199,3 +199,27 @@ async def test_a_stage_that_breaks_is_retried_on_the_schedule(tmp_path: Path) ->
     assert second - first >= 5
     assert third - second >= 30
     assert len(provider.requests) == 1
+
+
+async def test_each_stage_has_its_own_attempts(tmp_path: Path) -> None:
+    """What one stage needed does not count against the next."""
+    seen: list[tuple[str, int]] = []
+    clock = FakeClock()
+
+    async def flaky(context: StageContext) -> Any:
+        seen.append((context.stage.name, context.attempt))
+        if context.attempt < 3:
+            raise RuntimeError("not yet")
+        return {"after": context.attempt}
+
+    own = [Stage(name=name, kind="flaky") for name in ("first", "second", "third")]
+    workflow = movie_workflow(event_name=None, pipeline=(GENERATE, *own, FINALISE))
+    async with open_world(tmp_path, workflows=[workflow], stages={"flaky": flaky}, clock=clock) as world:
+        accepted = await world.submit()
+        ending = asyncio.ensure_future(world.ended(accepted))
+        while not ending.done():
+            await clock.advance(1)
+        assert await ending == "run.completed"
+        done = [(e["stage"], e["attempt"]) for e in await world.timeline(accepted) if e["kind"] == "stage.completed"]
+    assert seen == [(stage.name, attempt) for stage in own for attempt in (1, 2, 3)]
+    assert done == [("generate", 1), ("first", 3), ("second", 3), ("third", 3)]

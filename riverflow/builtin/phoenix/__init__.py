@@ -17,7 +17,7 @@ from .socket import Socket
 
 __all__ = ["PhoenixTransport"]
 
-_TOKEN_PREFIX = "base64url.bearer.phx."  # noqa: S105 - phoenix.js 1.8, constants.js: AUTH_TOKEN_PREFIX
+_TOKEN_PREFIX = "base64url.bearer.phx."  # phoenix.js 1.8, constants.js: AUTH_TOKEN_PREFIX
 _RESTART = 1012  # "service restart": phoenix.js comes back on any code but 1000
 _DRAIN_WITHIN = 2.0
 
@@ -76,11 +76,11 @@ async def _serve(lobby: Lobby, scope: Scope, receive: Receive, send: Send) -> No
 def _protocol_token(protocols: Sequence[str]) -> str:
     """The token of a second subprotocol, `base64url.bearer.phx.<token in base64 without padding>`; "" if none.
 
-    The name says base64url; phoenix.js 1.8 writes the standard alphabet. Both are read.
+    The name says base64url, phoenix.js 1.8 writes the standard alphabet: for the letters of a JWT they are the same.
     """
     for protocol in protocols:
         if protocol.startswith(_TOKEN_PREFIX):
-            text = protocol.removeprefix(_TOKEN_PREFIX).translate(str.maketrans("-_", "+/"))
+            text = protocol.removeprefix(_TOKEN_PREFIX)
             try:
                 return base64.b64decode(text + "=" * (-len(text) % 4), validate=True).decode("ascii")
             except (binascii.Error, ValueError):

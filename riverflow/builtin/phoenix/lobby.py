@@ -39,7 +39,7 @@ class Lobby:
         refuse the newer one would lock its user out; 1000 keeps a client that is alive from coming back."""
         older = self._newest.get(jti)
         self._newest[jti] = socket
-        if older is not None and older is not socket:
+        if older is not None:
             older.end(1000, "replaced by a newer socket")
 
     def leave(self, socket: Socket, jti: str | None) -> None:

@@ -109,7 +109,7 @@ def _claimable(db: Connection, now: float, lanes: str, limit: int) -> Sequence[A
     dead = [owner for (owner,) in db.execute(query("dead_owners"), (now,)).fetchall()]
     found = []
     for last_owner in (None, *dead):
-        # What a dead process held was due when it took it.
+        # What a dead process held, it was about to do: nobody else watches its due time, and `next_due` says so.
         until = now if last_owner is None else math.inf
         wanted = {"owner": last_owner, "until": until, "lanes": lanes, "limit": limit}
         found += [(*row, last_owner) for row in db.execute(query("claimable"), wanted).fetchall()]

@@ -95,12 +95,12 @@ def answer(status: int, body: bytes = b"", *lines: str) -> bytes:
 
 
 @asynccontextmanager
-async def receiving(tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
-    """A receiver that listens; over TLS where a context is given."""
+async def receiving(tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> AsyncIterator[Receiver]:
+    """A receiver that listens; over TLS where a context is given; on all loopback addresses with host `0.0.0.0`."""
     receiver = Receiver()
     if tls is not None:
         tls.sni_callback = lambda _, name, __: receiver.names.append(name)
-    server = await asyncio.start_server(receiver.accept, "127.0.0.1", 0, ssl=tls)
+    server = await asyncio.start_server(receiver.accept, host, 0, ssl=tls)
     receiver.port = server.sockets[0].getsockname()[1]
     try:
         yield receiver

@@ -138,6 +138,29 @@ class ClaimCases(StoreCases):
         attempts = sorted((claim.delivery.id, claim.delivery.attempt) for claim in claims if claim.delivery)
         assert attempts == [("dlv_0", 2), ("dlv_1", 2), ("dlv_2", 1)]
 
+    async def test_a_long_backlog_does_not_keep_orphans_from_their_turn(self, store: Store) -> None:
+        run = await self.ended(store)
+        backlog = [self.delivery_of(run, f"{number}", endpoint_id="ep_busy") for number in range(9)]
+        run = await self.follow(store, run, *backlog)
+        await store.queue.release(ME)
+        orphan = self.delivery_of(run, "orphan", endpoint_id="ep_calm")
+        await self.follow(store, run, orphan, owner="process_dead")
+        claims = await self.claim(store, limit=2)
+        assert sorted(claim.delivery.endpoint_id or "" for claim in claims if claim.delivery) == ["ep_busy", "ep_calm"]
+
+    async def test_what_a_dead_process_kept_for_later_is_claimed_when_its_lease_ends(self, store: Store) -> None:
+        run = await self.ended(store)
+        await store.queue.heartbeat(ME, NOW, NOW + 10)
+        await self.follow(store, run, self.delivery_of(run, "a", due_at=NOW + 3600))
+        assert await store.queue.next_due(NOW, HTTP) == NOW + 10
+        assert [claim.delivery and claim.delivery.id for claim in await self.claim(store, NOW + 10)] == ["dlv_a"]
+
+    async def test_release_ends_the_lease(self, store: Store) -> None:
+        await store.queue.heartbeat(ME, NOW, NOW + 100)
+        await store.queue.release(ME)
+        await self.accept(store, self.run_of(1), owner=ME)
+        assert len(await self.claim(store)) == 1
+
     async def test_release_gives_back_all_of_one_process(self, store: Store) -> None:
         mine, yours = self.run_of(1), self.run_of(2)
         for owner in (ME, YOU):

@@ -106,12 +106,13 @@ class TestGroups(StoreCases):
         run = self.run_of(1)
         delivery = self.delivery_of(run, "a", stage="enrich")
         second = self.delivery_of(run, "b", stage="enrich")
+        third = self.delivery_of(run, "c", stage="enrich")
         waiting = self.run_of(1, version=2, phase="waiting", deadline_at=NOW + 9)
         with held(path):
             life = asyncio.gather(
                 store.documents.changes(),
                 self.accept(store, self.run_of(2)),
-                self.accept(store, run, delivery, second),
+                self.accept(store, run, delivery, second, third),
                 self.follow(store, run, phase="waiting", deadline_at=NOW + 9),
                 store.queue.settle(self.settlement_of(delivery, "pending", due_at=NOW + 1)),
                 store.queue.settle(self.settlement_of(second, "pending", due_at=NOW + 1)),
@@ -132,6 +133,7 @@ class TestGroups(StoreCases):
         assert [(one.id, one.status, one.attempt) for one in owed] == [
             ("dlv_a", "delivered", 2),
             ("dlv_b", "delivered", 2),
+            ("dlv_c", "expired", 1),
         ]
         claims = await store.queue.claim_due(YOU, NOW + 1e6, lanes=HTTP, limit=99)
         assert [claim.run_id for claim in claims] == [self.run_of(2).id]
@@ -150,6 +152,14 @@ class TestGroups(StoreCases):
             await asyncio.sleep(0)
         await group
         assert len(await store.queue.claim_due(YOU, NOW + 100, lanes=(), limit=9)) == 2
+
+    async def test_ended_leases_that_hold_nothing_are_forgotten(self, store: Store, path: Path) -> None:
+        await self.accept(store, self.run_of(1), owner="process_dead")
+        for owner, expires_at in (("process_dead", NOW + 10), ("process_idle", NOW + 10), (ME, NOW + 99)):
+            await store.queue.heartbeat(owner, NOW, expires_at)
+        await store.queue.heartbeat(ME, NOW + 10, NOW + 99)
+        with closing(sqlite3.connect(path)) as db:
+            assert {owner for (owner,) in db.execute("SELECT owner FROM processes")} == {"process_dead", ME}
 
     async def test_more_rows_than_a_statement_holds(self, store: Store) -> None:
         run = self.run_of(1)

@@ -1,0 +1,148 @@
+"""A store with a past: runs that are done, and runs that wait, written in bulk past the store's own doors.
+
+The rows have the form that riverflow writes; only their payloads are short, so that a million fit into a gigabyte.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from ..models import Project
+from .flows import IN_FLIGHT, MODES, WARM_UP
+from .rig import Rig, median, rig
+
+__all__ = ["fill_finished", "fill_waiting", "history", "project_of", "recovery"]
+
+_STEP = 20_000
+
+_RUNS = """
+INSERT INTO runs (id, project_id, workflow, event_name, status, stage, phase, version, generation, created_at,
+    deadline_at, finished_at, newest)
+WITH RECURSIVE n (i) AS (SELECT :first UNION ALL SELECT i + 1 FROM n WHERE i + 1 < :first + :count)
+SELECT printf('01000000-0000-7000-8000-%012x', i), :project, 'bench', 'bench_event', :status, :stage, :phase, 3, 1,
+    :now - 86400 + i * 0.001, :deadline, :finished, :entries
+FROM n
+"""
+_ENTRIES = """
+INSERT INTO entries (run_id, number, kind, at, stage, attempt, public, data)
+WITH RECURSIVE n (i) AS (SELECT :first UNION ALL SELECT i + 1 FROM n WHERE i + 1 < :first + :count),
+    k (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM k WHERE number < :entries)
+SELECT printf('01000000-0000-7000-8000-%012x', i), k.number,
+    CASE k.number WHEN 1 THEN 'run.accepted' WHEN :entries THEN 'run.completed' ELSE 'stage.completed' END,
+    :now - 86400 + i * 0.001, 'generate', 1, k.number = :entries, CAST(:data AS BLOB)
+FROM n CROSS JOIN k
+"""
+_DUE = """
+INSERT INTO due (run_id, delivery_id, project_id, stage, lane, target, due_at, owner)
+WITH RECURSIVE n (i) AS (SELECT :first UNION ALL SELECT i + 1 FROM n WHERE i + 1 < :first + :count)
+SELECT printf('01000000-0000-7000-8000-%012x', i), '', :project, 'enrich', '', '', :deadline, NULL FROM n
+"""
+
+
+def fill_finished(path: Path, project: str, count: int, *, entries: int = 4) -> None:
+    """Add `count` completed runs with their logs."""
+    now = time.time()
+    _fill(path, count, (_RUNS, _ENTRIES), {
+        "project": project, "status": "completed", "stage": "finalise", "phase": "done", "now": now,
+        "deadline": None, "finished": now - 3600, "entries": entries, "data": '{"padding":"' + "x" * 80 + '"}',
+    })  # fmt: skip
+
+
+def fill_waiting(path: Path, project: str, count: int) -> None:
+    """Add `count` runs that wait for their callbacks for an hour to come."""
+    now = time.time()
+    _fill(path, count, (_RUNS, _ENTRIES, _DUE), {
+        "project": project, "status": "ai_generated", "stage": "enrich", "phase": "waiting", "now": now,
+        "deadline": now + 3600, "finished": None, "entries": 2, "data": '{"padding":"' + "x" * 80 + '"}',
+    })  # fmt: skip
+
+
+def _fill(path: Path, count: int, statements: tuple[str, ...], values: dict[str, object]) -> None:
+    db = sqlite3.connect(path, isolation_level=None)
+    try:
+        db.execute("PRAGMA synchronous = OFF")
+        for first in range(0, count, _STEP):
+            db.execute("BEGIN")
+            for statement in statements:
+                db.execute(statement, {**values, "first": first, "count": min(_STEP, count - first)})
+            db.execute("COMMIT")
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    finally:
+        db.close()
+
+
+def project_of(path: Path) -> str:
+    """The id of the default project in a store that riverflow has opened once."""
+    db = sqlite3.connect(path)
+    try:
+        (body,) = db.execute("SELECT body FROM documents WHERE kind = 'project' AND name = 'default'").fetchone()
+    finally:
+        db.close()
+    return msgspec.json.decode(body, type=Project).id
+
+
+async def history(
+    folder: Path, *, runs: int, flows: int, rounds: int, size: int, say: Callable[[str], None]
+) -> tuple[float, list[float]]:
+    """CPU a flow of mode R with a million runs (say) behind it over the same with none: the median and all ratios."""
+    mode = MODES["R"]
+    path = folder / "history.db"
+    ratios: list[float] = []
+    async with rig(folder, size=size, structured=False) as set_up:
+        first = await set_up.system("riverflow", "R", name="history")
+        await first.stop()
+        began = time.perf_counter()
+        await asyncio.to_thread(fill_finished, path, project_of(path), runs)
+        say(f"history: {runs} runs written in {time.perf_counter() - began:.0f} s, {path.stat().st_size / 1e6:.0f} MB")
+        young = await set_up.system("riverflow", "R", name="young")
+        old = await set_up.system("riverflow", "R", name="history")
+        for system in (young, old):
+            await set_up.load(system, mode.kind, WARM_UP, in_flight=IN_FLIGHT)
+        for number in range(1, rounds + 1):
+            beside = await set_up.load(young, mode.kind, flows, in_flight=IN_FLIGHT)
+            run = await set_up.load(old, mode.kind, flows, in_flight=IN_FLIGHT)
+            ratios.append(run.cpu_us / beside.cpu_us)
+            say(f"history round {number}: {run.cpu_us:.0f} µs a flow, without {beside.cpu_us:.0f} µs")
+    return median(ratios), [round(each, 3) for each in ratios]
+
+
+async def recovery(folder: Path, *, waiting: int, size: int, say: Callable[[str], None]) -> dict[str, float]:
+    """Seconds from the start of the process until it serves, and until work that a dead process held is under way
+    again, with `waiting` runs in the store and (`empty_*`) with none."""
+    found: dict[str, float] = {}
+    for name, count in (("empty_", 0), ("", waiting)):
+        async with rig(folder, size=size, structured=False) as set_up:
+            path = folder / f"recovery{count}.db"
+            hurried = {"lease": 0.5}  # so that what is measured is the start, not the dead process's lease
+            first = await set_up.system("riverflow", "R", name=path.stem, settings=hurried)
+            await first.stop()
+            if count:
+                await asyncio.to_thread(fill_waiting, path, project_of(path), count)
+            await _strand(set_up, path, hurried)
+            asked = (await set_up.stub.ask("measure"))["asked"]
+            await set_up.stub.ask("hold", hold=False)
+            began = time.perf_counter()
+            await set_up.system("riverflow", "R", name=path.stem, settings=hurried)
+            found[f"{name}serves_s"] = time.perf_counter() - began
+            await set_up.stub.ask("asked", more_than=asked)
+            found[f"{name}claims_s"] = time.perf_counter() - began
+        say(f"recovery with {count} waiting: serves in {found[name + 'serves_s']:.2f} s, claims in "
+            f"{found[name + 'claims_s']:.2f} s")  # fmt: skip
+    return found
+
+
+async def _strand(set_up: Rig, path: Path, settings: dict[str, float]) -> None:
+    """A process that dies with a run under way: the provider holds its answer back, then the process is killed."""
+    await set_up.stub.ask("silent")
+    await set_up.stub.ask("hold", hold=True)
+    doomed = await set_up.system("riverflow", "R", name=path.stem, settings=settings)
+    await set_up.stub.ask("submit", port=doomed.ready["port"], count=1)
+    await asyncio.sleep(0.2)
+    await doomed.stop(kill=True)
+    await asyncio.sleep(0.7)  # the lease runs out

@@ -1,0 +1,120 @@
+"""Modes R, I and S: saturation and latency, each run of riverflow beside a run of the floor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from .control import Child
+from .rig import Figures, Rig, median, rig
+
+__all__ = ["MODES", "Comparison", "Mode", "compare", "durability"]
+
+IN_FLIGHT = 64
+WARM_UP = 300
+
+
+class Mode(msgspec.Struct, frozen=True):
+    """A way of using riverflow: what it is called, the mode of the systems, the kind of flows."""
+
+    title: str
+    mode: str
+    kind: str
+
+
+MODES = {
+    "R": Mode("R  remote: webhook, callback", "R", "callback"),
+    "I": Mode("I  in process, push (open WebSocket)", "I", "push"),
+    "W": Mode("W  in process, a new WebSocket a run", "I", "socket"),
+    "S": Mode("S  standard: task.completed webhook", "S", "callback"),
+}
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """A mode's figures: medians over the rounds; `ratio` is the median of each run's CPU a flow over its neighbour's,
+    `ratios` all of them."""
+
+    title: str
+    ratio: float
+    ratios: list[float]
+    river: Figures
+    floor: Figures
+    p50_ms: float
+    p99_ms: float
+    floor_p50_ms: float
+    floor_p99_ms: float
+
+
+async def compare(
+    folder: Path,
+    mode: Mode,
+    *,
+    flows: int,
+    rounds: int,
+    slow_flows: int,
+    rate: float,
+    size: int,
+    structured: bool,
+    say: Callable[[str], None],
+) -> Comparison:
+    """Rounds of floor and riverflow in turn, then (`slow_flows`) both at a modest rate."""
+    async with rig(folder, size=size, structured=structured) as set_up:
+        floor = await set_up.system("floor", mode.mode)
+        river = await set_up.system("riverflow", mode.mode, name=f"{mode.title[0]}-{size}-{structured}")
+        for system in (floor, river):
+            await set_up.load(system, mode.kind, WARM_UP, in_flight=IN_FLIGHT)
+        pairs = await _rounds(set_up, mode, floor, river, flows, rounds, say)
+        slow = [await set_up.load(s, mode.kind, slow_flows, rate=rate) for s in (floor, river)] if slow_flows else None
+    ratios = [run.cpu_us / beside.cpu_us for beside, run in pairs]
+    return Comparison(
+        title=mode.title,
+        ratio=median(ratios),
+        ratios=[round(each, 3) for each in ratios],
+        floor=_middle([beside for beside, _ in pairs]),
+        river=_middle([run for _, run in pairs]),
+        floor_p50_ms=slow[0].p50_ms if slow else 0.0,
+        floor_p99_ms=slow[0].p99_ms if slow else 0.0,
+        p50_ms=slow[1].p50_ms if slow else 0.0,
+        p99_ms=slow[1].p99_ms if slow else 0.0,
+    )
+
+
+async def _rounds(
+    set_up: Rig, mode: Mode, floor: Child, river: Child, flows: int, rounds: int, say: Callable[[str], None]
+) -> list[tuple[Figures, Figures]]:
+    pairs: list[tuple[Figures, Figures]] = []
+    for number in range(1, rounds + 1):
+        beside = await set_up.load(floor, mode.kind, flows, in_flight=IN_FLIGHT)
+        run = await set_up.load(river, mode.kind, flows, in_flight=IN_FLIGHT)
+        say(
+            f"{mode.title[0]} round {number}: floor {beside.cpu_us:.0f} µs, riverflow {run.cpu_us:.0f} µs a flow "
+            f"({run.cpu_us / beside.cpu_us:.2f})"
+        )
+        pairs.append((beside, run))
+    return pairs
+
+
+async def durability(
+    folder: Path, *, flows: int, rounds: int, size: int, structured: bool, say: Callable[[str], None]
+) -> tuple[float, list[float]]:
+    """CPU a flow of mode R with `synchronous=FULL` over the same with NORMAL, in turn: the median and all."""
+    mode = MODES["R"]
+    ratios: list[float] = []
+    async with rig(folder, size=size, structured=structured) as set_up:
+        normal = await set_up.system("riverflow", "R", name="normal", synchronous="normal")
+        full = await set_up.system("riverflow", "R", name="full")
+        for system in (normal, full):
+            await set_up.load(system, mode.kind, WARM_UP, in_flight=IN_FLIGHT)
+        for number in range(1, rounds + 1):
+            relaxed = await set_up.load(normal, mode.kind, flows, in_flight=IN_FLIGHT)
+            run = await set_up.load(full, mode.kind, flows, in_flight=IN_FLIGHT)
+            ratios.append(run.cpu_us / relaxed.cpu_us)
+            say(f"durability round {number}: FULL {run.cpu_us:.0f} µs, NORMAL {relaxed.cpu_us:.0f} µs a flow")
+    return median(ratios), [round(each, 3) for each in ratios]
+
+
+def _middle(runs: list[Figures]) -> Figures:
+    values = {name: median([getattr(run, name) for run in runs]) for name in Figures.__struct_fields__}
+    return msgspec.convert({**values, "flows": runs[0].flows}, Figures, strict=False)

@@ -1,0 +1,1 @@
+"""A server killed at each durable append, and started again."""
