@@ -13,7 +13,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	"$$python" -c '$(FIT)' >/dev/null 2>&1 && { echo "$$python"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test check check-all format clean
+.PHONY: help install demo serve test check check-all format bench clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ format: $(BIN)/.dev ## write the formatting, fix what ruff can fix
 	@$(RUN) ruff format .
 	@$(RUN) ruff check --fix .
 
+bench: $(BIN)/.bench ## what a durable run costs on this machine; takes minutes (BENCH_ARGS="I W" for parts)
+	@$(RUN) riverflow bench $(BENCH_ARGS)
+
 clean: ## forget environments and caches
 	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis tests/node/node_modules
 
@@ -59,6 +62,10 @@ $(BIN)/.server: pyproject.toml | $(BIN)/python
 $(BIN)/.dev: pyproject.toml | $(BIN)/python
 	@echo "installing riverflow[server] and the group dev ..." >&2
 	@$(RUN) pip install --quiet --disable-pip-version-check -e '.[server]' --group dev
+	@touch $@ $(BIN)/.server
+
+$(BIN)/.bench: pyproject.toml | $(BIN)/python
+	@$(RUN) pip install --quiet --disable-pip-version-check -e '.[bench]'
 	@touch $@ $(BIN)/.server
 
 $(NODE): tests/node/package-lock.json

@@ -102,13 +102,12 @@ class Sweeper:
 
     async def _sleep_until(self, wake_at: float) -> None:
         wake_at = min(wake_at, self._noticed)
-        delay = wake_at - self._clock.now()
-        if delay <= 0:
+        if wake_at <= self._clock.now():
             await asyncio.sleep(0)
             return
         self._wakes_at = wake_at
         self._bell.clear()
-        sleeping = asyncio.ensure_future(self._clock.sleep(delay))
+        sleeping = asyncio.ensure_future(self._nap(wake_at))
         ringing = asyncio.ensure_future(self._bell.wait())
         try:
             await asyncio.wait((sleeping, ringing), return_when=asyncio.FIRST_COMPLETED)
@@ -118,3 +117,7 @@ class Sweeper:
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
             self._wakes_at = 0.0
+
+    async def _nap(self, wake_at: float) -> None:
+        # How long is asked where the sleep begins, for a task begins a turn of the loop (or a long block) later.
+        await self._clock.sleep(wake_at - self._clock.now())

@@ -103,7 +103,7 @@ async def history(
         young = await set_up.system("riverflow", "R", name="young")
         old = await set_up.system("riverflow", "R", name="history")
         for system in (young, old):
-            await set_up.load(system, mode.kind, WARM_UP, in_flight=IN_FLIGHT)
+            await set_up.load(system, mode.kind, min(WARM_UP, flows), in_flight=IN_FLIGHT)
         for number in range(1, rounds + 1):
             beside = await set_up.load(young, mode.kind, flows, in_flight=IN_FLIGHT)
             run = await set_up.load(old, mode.kind, flows, in_flight=IN_FLIGHT)

@@ -64,7 +64,7 @@ async def compare(
         floor = await set_up.system("floor", mode.mode)
         river = await set_up.system("riverflow", mode.mode, name=f"{mode.title[0]}-{size}-{structured}")
         for system in (floor, river):
-            await set_up.load(system, mode.kind, WARM_UP, in_flight=IN_FLIGHT)
+            await set_up.load(system, mode.kind, min(WARM_UP, flows), in_flight=IN_FLIGHT)
         pairs = await _rounds(set_up, mode, floor, river, flows, rounds, say)
         slow = [await set_up.load(s, mode.kind, slow_flows, rate=rate) for s in (floor, river)] if slow_flows else None
     ratios = [run.cpu_us / beside.cpu_us for beside, run in pairs]
@@ -106,7 +106,7 @@ async def durability(
         normal = await set_up.system("riverflow", "R", name="normal", synchronous="normal")
         full = await set_up.system("riverflow", "R", name="full")
         for system in (normal, full):
-            await set_up.load(system, mode.kind, WARM_UP, in_flight=IN_FLIGHT)
+            await set_up.load(system, mode.kind, min(WARM_UP, flows), in_flight=IN_FLIGHT)
         for number in range(1, rounds + 1):
             relaxed = await set_up.load(normal, mode.kind, flows, in_flight=IN_FLIGHT)
             run = await set_up.load(full, mode.kind, flows, in_flight=IN_FLIGHT)

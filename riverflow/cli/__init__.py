@@ -14,6 +14,7 @@ import click
 
 from .._plugins import Plugins
 from ..errors import PluginError, RiverflowError
+from .bench import bench
 from .demo import demo
 from .plugins import plugins
 from .serve import serve
@@ -50,7 +51,7 @@ def commands() -> None:
     """Event-driven AI workflows: generate, enrich, finalise."""
 
 
-for command in (serve, demo, plugins):
+for command in (serve, demo, plugins, bench):
     commands.add_command(command)
 
 

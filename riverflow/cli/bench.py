@@ -57,7 +57,7 @@ def bench(
     from .. import bench as measuring
 
     plan = measuring.Plan(
-        parts=parts or _PARTS if not profile or parts else (),
+        parts=parts or (() if profile else _PARTS),
         rounds=rounds,
         flows=flows,
         payload=payload,

@@ -187,9 +187,7 @@ async def test_a_receiver_verifies_and_calls_back(tmp_path: Path, command: list[
 
 async def _through(folder: Path, endpoint: Endpoint) -> dict[str, Any]:
     """The final message of a run that this endpoint enriches."""
-    workflow = Workflow(
-        name="movie", event_name="new_movie", provider="echo", structured_output_id="any", sample_data=AWKWARD
-    )
+    workflow = Workflow(name="movie", event_name="new_movie", provider="echo", callback_timeout=15, sample_data=AWKWARD)
     river = Riverflow(
         database_url=f"sqlite:///{folder}/river.db",
         env="development",

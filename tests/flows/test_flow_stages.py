@@ -122,6 +122,19 @@ async def test_a_deadline_runs_on_while_nobody_is_there(tmp_path: Path) -> None:
         assert final["error"]["details"]["code"] == "callback_timeout"
 
 
+async def test_a_callback_that_is_late_before_anybody_noticed(tmp_path: Path) -> None:
+    """The first to come after the deadline is refused, whether the run has been timed out by then or not."""
+    clock = FakeClock()
+    async with open_world(tmp_path, clock=clock, endpoint=ENDPOINT) as world:
+        accepted = await world.submit(callback_timeout=40)
+        await world.wrote(accepted, "delivery.attempted")
+    await clock.advance(41)
+    async with open_world(tmp_path, clock=clock, endpoint=ENDPOINT) as world:
+        late = await world.call_back(accepted, {"data": {}})
+        assert (late.status_code, late.json()["error"]["code"]) == (410, "callback_expired")
+        assert (await _final(world, accepted))["status"] == "error"
+
+
 async def test_a_stage_that_was_interrupted_is_run_again(tmp_path: Path) -> None:
     """A stop in the midst of generating: the next process begins that stage anew."""
     begun = asyncio.Event()

@@ -226,6 +226,17 @@ class RunLogCases(StoreCases):
         claimed = await store.queue.claim_due(YOU, NOW + 10, lanes=HTTP, limit=99)
         assert {claim.run_id for claim in claimed} == {runs[2].id, runs[3].id}
 
+    async def test_nothing_of_a_pruned_run_is_left(self, store: Store) -> None:
+        run = self.run_of(1)
+        delivery = self.delivery_of(run, "a")
+        await self.accept(store, run, delivery)
+        await self.end(store, run)
+        await store.log.prune(NOW + 1)
+        await self.accept(store, run, delivery)
+        page = await store.log.entries_after(MINE, run.id, 0)
+        assert page is not None
+        assert [(entry.number, entry.kind) for entry in page.entries] == [(1, "run.accepted")]
+
     async def test_prune_stops_at_its_limit_oldest_first(self, store: Store) -> None:
         await asyncio.gather(*(self.accept(store, self.run_of(number)) for number in range(1, 131)))
         await asyncio.gather(

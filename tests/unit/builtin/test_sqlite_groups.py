@@ -161,6 +161,14 @@ class TestGroups(StoreCases):
         with closing(sqlite3.connect(path)) as db:
             assert {owner for (owner,) in db.execute("SELECT owner FROM processes")} == {"process_dead", ME}
 
+    async def test_new_markers_clear_away_expired_ones(self, store: Store, path: Path) -> None:
+        for number in range(6):
+            await store.documents.mark(MINE, "token", f"old{number}", b"", now=NOW, expires_at=NOW + 1)
+        for number in range(2):
+            await store.documents.mark(MINE, "token", f"new{number}", b"", now=NOW + 1, expires_at=NOW + 9)
+        with closing(sqlite3.connect(path)) as db:
+            assert sorted(key for (key,) in db.execute("SELECT key FROM markers")) == ["new0", "new1"]
+
     async def test_more_rows_than_a_statement_holds(self, store: Store) -> None:
         run = self.run_of(1)
         entries = tuple(self.entry(f"kind{number}") for number in range(1, 201))

@@ -1,0 +1,211 @@
+"""The sweeper: claims what is due, sleeps exactly as long as it may, and wakes when told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import pytest
+
+from riverflow._sweeper import BATCH, Sweeper
+from riverflow.errors import StoreUnavailable
+from riverflow.models import Claim
+from riverflow.ports import Queue
+from riverflow.testing import FakeClock
+
+pytestmark = pytest.mark.anyio
+
+LEASE = 10.0
+
+
+class Backlog:
+    """The part of ports.Queue that the sweeper asks, over due times."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.due: list[float] = []
+        self.claims: list[tuple[str, tuple[str, ...], int]] = []
+        self.heartbeats: list[tuple[str, float, float]] = []
+        self.broken = False
+
+    async def claim_due(self, owner: str, now: float, *, lanes: Iterable[str], limit: int) -> tuple[Claim, ...]:
+        self._check()
+        self.claims.append((owner, tuple(lanes), limit))
+        ready = [at for at in self.due if at <= now][:limit]
+        for at in ready:
+            self.due.remove(at)
+        return tuple(Claim(run_id=f"run at {at:g}", project_id="p") for at in ready)
+
+    async def next_due(self, now: float, lanes: Iterable[str]) -> float | None:
+        self._check()
+        return min(self.due, default=None)
+
+    async def heartbeat(self, owner: str, now: float, expires_at: float) -> None:
+        self._check()
+        self.heartbeats.append((owner, now, expires_at))
+
+    def _check(self) -> None:
+        if self.broken:
+            raise StoreUnavailable("locked")
+
+
+class Scene:
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.start = self.clock.now()
+        self.queue = Backlog(self.clock)
+        self.room = 1000
+        self.taken: list[str] = []
+        self.sweeper = Sweeper(
+            cast("Queue", self.queue),
+            self.clock,
+            owner="proc_1",
+            lease=LEASE,
+            lanes=lambda: ["http", "local:new_movie"],
+            room=lambda: self.room,
+            take=lambda claim: self.taken.append(claim.run_id),
+        )
+
+    @asynccontextmanager
+    async def running(self, work: Callable[[], Any]) -> AsyncIterator[None]:
+        task = asyncio.create_task(work())
+        await self.clock.wait_for_sleepers(1)
+        yield
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled(), "it works until it is cancelled"
+        assert self.clock.timers == 0, "and leaves nothing behind"
+
+    def due_in(self, seconds: float) -> str:
+        self.queue.due.append(self.start + seconds)
+        return f"run at {self.start + seconds:g}"
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+async def test_what_is_due_is_claimed_for_this_process_and_taken(scene: Scene) -> None:
+    overdue, now = scene.due_in(-5), scene.due_in(0)
+    scene.due_in(3)
+    async with scene.running(scene.sweeper.run):
+        assert scene.taken == [overdue, now]
+        assert scene.queue.claims == [("proc_1", ("http", "local:new_movie"), BATCH)]
+
+
+async def test_it_sleeps_until_the_next_due_time_and_asks_nothing_before(scene: Scene) -> None:
+    later = scene.due_in(3)
+    async with scene.running(scene.sweeper.run):
+        assert scene.clock.next_due == 3
+        await scene.clock.advance(2.999)
+        assert len(scene.queue.claims) == 1
+        await scene.clock.advance(0.001)
+        assert scene.taken == [later]
+
+
+async def test_it_looks_once_a_lease_for_the_work_of_processes_that_died(scene: Scene) -> None:
+    async with scene.running(scene.sweeper.run):
+        assert scene.clock.next_due == LEASE
+        await scene.clock.advance(LEASE)
+        await scene.clock.advance(LEASE)
+        assert len(scene.queue.claims) == 3
+        scene.due_in(1000)
+        await scene.clock.advance(LEASE)
+        assert scene.clock.next_due == LEASE
+
+
+async def test_notice_of_something_earlier_wakes_it_in_time(scene: Scene) -> None:
+    async with scene.running(scene.sweeper.run):
+        soon = scene.due_in(4)
+        scene.sweeper.notice(scene.start + 4)
+        await scene.clock.advance(0)
+        assert scene.clock.next_due == 4
+        await scene.clock.advance(4)
+        assert scene.taken == [soon]
+
+
+async def test_notice_of_something_later_does_not_wake_it(scene: Scene) -> None:
+    scene.due_in(2)
+    async with scene.running(scene.sweeper.run):
+        scene.sweeper.notice(scene.start + 5)
+        await scene.clock.advance(1.9)
+        assert len(scene.queue.claims) == 1
+
+
+async def test_notice_while_it_sweeps_is_not_lost(scene: Scene) -> None:
+    first = scene.due_in(0)
+    taken: list[str] = scene.taken
+
+    class Noticing(list[str]):
+        def append(self, run_id: str) -> None:
+            taken.append(run_id)
+            if run_id == first:  # comes between the claim and the sleep, and the queue does not know of it yet
+                scene.sweeper.notice(scene.start + 1)
+
+    scene.taken = Noticing()
+    async with scene.running(scene.sweeper.run):
+        assert scene.clock.next_due == 1
+
+
+async def test_a_full_batch_is_followed_by_another_at_once(scene: Scene) -> None:
+    for _ in range(2 * BATCH + 50):
+        scene.due_in(-1)
+    async with scene.running(scene.sweeper.run):
+        assert len(scene.taken) == 2 * BATCH + 50
+        assert len(scene.queue.claims) == 3
+
+
+async def test_it_claims_no_more_than_there_is_room_for(scene: Scene) -> None:
+    for _ in range(5):
+        scene.due_in(-1)
+    scene.room = 3
+    took: list[str] = scene.taken
+
+    class Filling(list[str]):
+        def append(self, run_id: str) -> None:
+            took.append(run_id)
+            scene.room -= 1
+
+    scene.taken = Filling()
+    async with scene.running(scene.sweeper.run):
+        assert scene.queue.claims == [("proc_1", ("http", "local:new_movie"), 3)]
+        assert len(took) == 3
+        assert scene.clock.next_due == LEASE, "without room it does not spin on what is due"
+        scene.room = 10
+        scene.sweeper.notice(scene.clock.now())
+        await scene.clock.advance(0)
+        assert len(took) == 5
+
+
+async def test_a_store_that_does_not_answer_is_asked_again(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    due = scene.due_in(-1)
+    scene.queue.broken = True
+    async with scene.running(scene.sweeper.run):
+        assert scene.taken == []
+        assert scene.clock.next_due == 1
+        scene.queue.broken = False
+        await scene.clock.advance(1)
+        assert scene.taken == [due]
+    assert "does not answer" in caplog.text
+
+
+async def test_the_lease_is_renewed_three_times_while_it_lasts(scene: Scene) -> None:
+    async with scene.running(scene.sweeper.keep_lease):
+        for _ in range(6):
+            await scene.clock.advance(LEASE / 3)
+    times = [now - scene.start for _, now, _ in scene.queue.heartbeats]
+    assert times == pytest.approx([LEASE / 3 * n for n in range(1, 7)])
+    assert all(until - now == LEASE and owner == "proc_1" for owner, now, until in scene.queue.heartbeats)
+
+
+async def test_a_renewal_that_fails_does_not_end_the_renewing(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    async with scene.running(scene.sweeper.keep_lease):
+        scene.queue.broken = True
+        await scene.clock.advance(LEASE / 3)
+        scene.queue.broken = False
+        await scene.clock.advance(LEASE / 3)
+    assert len(scene.queue.heartbeats) == 1
+    assert "lease" in caplog.text
