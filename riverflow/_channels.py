@@ -38,6 +38,10 @@ class Hub:
         """How many subscriptions are open."""
         return sum(map(len, self._readers.values()))
 
+    def hears(self, run_id: str) -> bool:
+        """Whether anybody here listens to a run."""
+        return run_id in self._readers
+
     def publish(self, run_id: str, entries: Sequence[Entry]) -> None:
         """Pass on entries that were just appended, numbered and in order. Frames are built once for all readers."""
         readers = self._readers.get(run_id)

@@ -129,7 +129,7 @@ def settle(
         status=answer.status,
         error=answer.error,
         message=answer.message or None,
-        response=_shown(answer.body),
+        response=_shown(answer.body) if answer.outcome is None else None,
         duration_ms=round(duration * 1000),
         next_attempt_at=_payloads.iso(due_at) if due_at is not None else None,
     )
@@ -138,7 +138,7 @@ def settle(
         at=now,
         stage=delivery.stage,
         attempt=delivery.attempt,
-        data=Json(codec.canonical(data)),
+        data=Json(data),
     )
     return Settlement(
         delivery_id=delivery.id,

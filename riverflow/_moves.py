@@ -40,7 +40,7 @@ def stage_done(
     output = Output(
         stage=stage.name,
         data=outcome.data,
-        meta=outcome.meta,
+        meta=_payloads.account(outcome.meta) if outcome.meta is not None else None,
         task_id=outcome.task_id,
         metadata=outcome.metadata,
     )

@@ -7,6 +7,7 @@ the hosted service's client); which message is due is decided elsewhere.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from .models import Failed, Json, Output, Plan, Record, Target
 from .pipeline import Stage
 
 __all__ = [
+    "account",
     "ai_generated",
     "callback_url",
     "completed",
@@ -46,6 +48,7 @@ class _ChatCompletion(msgspec.Struct):
 _chat_completion = msgspec.json.Decoder(_ChatCompletion)
 
 
+@lru_cache(maxsize=256)  # one decision says the same time in several places
 def iso(at: float) -> str:
     """Unix seconds as ISO 8601 in UTC with milliseconds and `Z`, as the seed pages show it."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
@@ -86,7 +89,7 @@ def completed(record: Record) -> Json:
                 channel_id=record.run.id,
                 data=record.data,
                 content=_content(record),
-                model=_model(record),
+                model=_made_by(record).model,
                 customer_data=record.plan.customer_data,
                 meta=_meta(record, "success"),
             )
@@ -147,6 +150,7 @@ def hand_off(record: Record, stage: Stage, event_name: str, now: float) -> bytes
     """`task.ai_generated`: told to the backend, which must call back. Hand-offs after the first also carry
     `stage` and the `data` of the stage before, which is what they work on."""
     later = len(record.outputs) > 1
+    maker = _made_by(record)
     return codec.splice(
         type="task.ai_generated",
         event=event_name,
@@ -160,8 +164,8 @@ def hand_off(record: Record, stage: Stage, event_name: str, now: float) -> bytes
             "workflow_id": record.plan.workflow_id,
             "workflow_name": record.plan.workflow,
             "project_id": record.run.project_id,
-            "provider": _from_meta(record, "provider") or record.plan.provider,
-            "model": _from_meta(record, "model") or record.plan.model,
+            "provider": maker.provider,
+            "model": maker.model,
         },
         customer_data=record.plan.customer_data,
         timestamp=iso(now),
@@ -216,24 +220,41 @@ def written(body: bytes, target: Target) -> bytes:
 # Parts --------------------------------------------------------------------------------------------------
 
 
-def _meta(record: Record, status: str, meta: Json | None = None) -> dict[str, Any]:
-    """A provider's account of its work under this message's own status (the browser client takes a failure whose
-    meta says success for a success)."""
+def account(meta: Json) -> Json:
+    """A provider's account as it is kept: without the members that each message gives it anew."""
+    members = _members.decode(meta)
+    members.pop("status", None)
+    members.pop("workflow", None)
+    return Json(codec.encode(members))
+
+
+def _meta(record: Record, status: str, meta: Json | None = None) -> Json:
+    """The account under this message's own status (the browser client takes a failure whose meta says success for a
+    success)."""
     output = record.generated
-    source = meta if meta is not None else output.meta if output is not None else None
-    members: dict[str, Any] = {"status": status, "workflow": record.run.workflow}
-    if source is not None:
-        members = {**_members.decode(source), **members}
-    return members
+    kept = account(meta) if meta is not None else output.meta if output is not None else None
+    return _with_status(record, status, kept)
 
 
-def _from_meta(record: Record, name: str) -> Any:
+def _with_status(record: Record, status: str, kept: Json | None) -> Json:
+    head = codec.encode({"status": status, "workflow": record.run.workflow})
+    tail = bytes(kept) if kept is not None else b"{}"
+    return Json(head if tail == b"{}" else head[:-1] + b"," + tail[1:])
+
+
+class _Maker(msgspec.Struct):
+    provider: str | None = None
+    model: str | None = None
+
+
+_maker = msgspec.json.Decoder(_Maker)
+
+
+def _made_by(record: Record) -> _Maker:
+    """Who really answered."""
     output = record.generated
-    return _members.decode(output.meta).get(name) if output is not None and output.meta is not None else None
-
-
-def _model(record: Record) -> Any:
-    return _from_meta(record, "model") or record.plan.model
+    maker = _maker.decode(output.meta) if output is not None and output.meta is not None else _Maker()
+    return _Maker(provider=maker.provider or record.plan.provider, model=maker.model or record.plan.model)
 
 
 def _content(record: Record) -> str | None:
@@ -249,13 +270,15 @@ def _ai_response(record: Record, *, with_meta: bool = False) -> dict[str, Any]:
     output = record.generated
     if output is None:
         return {"data": record.data}
-    return {"data": output.data, "meta": output.meta} if with_meta else {"data": output.data}
+    if with_meta:
+        return {"data": output.data, "meta": _with_status(record, "success", output.meta)}
+    return {"data": output.data}
 
 
 def _newest_answer(record: Record) -> Output | None:
     """The newest output that a backend or handler gave."""
-    names = {stage.name for stage in record.plan.pipeline.hand_offs}
-    return next((output for output in reversed(record.outputs) if output.stage in names), None)
+    answered = {receipt.stage for receipt in record.receipts}
+    return next((output for output in reversed(record.outputs) if output.stage in answered), None)
 
 
 def _error(failure: Failed) -> dict[str, Any]:

@@ -291,11 +291,13 @@ class Runner:
             self._notice(run.deadline_at)
 
     def _tell(self, run_id: str, entries: Sequence[Entry], first: int) -> None:
-        """Written, then told."""
+        """Written, then told. Mostly nobody listens to a run at that moment; then there is nothing to number."""
+        if self._notifier is not None:
+            self._notifier.publish(run_id, first + len(entries) - 1)
+        if self._observe is None and not self._hub.hears(run_id):
+            return
         numbered = [msgspec.structs.replace(entry, number=number) for number, entry in enumerate(entries, start=first)]
         self._hub.publish(run_id, numbered)
-        if self._notifier is not None:
-            self._notifier.publish(run_id, numbered[-1].number)
         if self._observe is not None:
             self._observe(run_id, numbered)
 

@@ -22,7 +22,7 @@ FINALISE = "finalise"
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
-class Stage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Stage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, cache_hash=True):
     """One place in a pipeline.
 
     `kind` names who runs it: `generate`, `hand_off`, `finalise`, or a kind that a plugin or

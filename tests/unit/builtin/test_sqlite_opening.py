@@ -112,10 +112,10 @@ async def test_a_closed_store_leaves_one_file_and_no_thread(tmp_path: Path) -> N
     mine = set(threading.enumerate()) - before
     assert {thread.name for thread in mine} == {"riverflow-sqlite-writer", "riverflow-sqlite-reader"}
     await store.aclose()
+    assert os.listdir(tmp_path) == ["river.db"]
     for thread in mine:
         await asyncio.to_thread(thread.join, 10)
         assert not thread.is_alive()
-    assert await asyncio.to_thread(os.listdir, tmp_path) == ["river.db"]
 
 
 def test_the_migrations_add_up_to_the_schema() -> None:
