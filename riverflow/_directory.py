@@ -116,6 +116,7 @@ class Directory:
         self._projects: dict[str, Project] = {}
         self._seen_changes = -1
         self.default_project = ""
+        self.revision = 0  # grows whenever what is known here may have become another
 
     # Projects
 
@@ -273,6 +274,7 @@ class Directory:
     def _forget(self) -> None:
         self._cache.clear()
         self._routing.clear()
+        self.revision += 1
         self._seen_changes = -1
 
 

@@ -209,9 +209,8 @@ class Engine:
     async def resume(self, project_id: str, run_id: str, stage: str | None, body: bytes) -> Resumed:
         """Take a callback. Raises NotFound, NotWaiting (409), Expired (410) and what parsing raises."""
         outcome = parse_callback(body)
-        record = await self.record(project_id, run_id)
         answered = _machine.Answered(stage, outcome, answer_digest(outcome))
-        decision = await self._runner.apply(record, answered)
+        record, decision = await self._runner.answer(project_id, run_id, answered)
         if isinstance(decision, _machine.Repeated):
             return Resumed(run=record.run, stage=decision.receipt.stage, form=decision.receipt.form, repeated=True)
         receipt = decision.record.receipts[-1]

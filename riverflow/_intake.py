@@ -14,7 +14,7 @@ from . import codec
 from ._directory import STRUCTURED_OUTPUT, Directory, identifier
 from .config import Settings
 from .errors import InvalidRequest, PipelineError, Unprocessable
-from .models import Completed, Failed, Json, MaybeJson, Plan, Workflow
+from .models import Completed, Failed, Json, MaybeJson, Plan, StructuredOutput, Workflow
 from .schema import SchemaError, check_schema
 
 __all__ = ["CallbackRequest", "Intake", "Submission", "SubmitRequest", "parse_callback", "remote_url"]
@@ -71,78 +71,97 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     warnings: list[str]
 
 
+class _Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan as far as the configuration makes it."""
+
+    plan: Plan
+    cache_fields: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+DRAFTS = 1000  # plans kept
+
 _submit_decoder = msgspec.json.Decoder(SubmitRequest)
 _callback_decoder = msgspec.json.Decoder(CallbackRequest)
 
 
 class Intake:
-    """Resolves submissions against what is configured."""
+    """Resolves submissions against what is configured. What follows from the configuration alone is kept as a plan that
+    each request completes, for as long as the configuration stands."""
 
     def __init__(self, directory: Directory, settings: Settings) -> None:
         self._directory = directory
         self._settings = settings
+        self._drafts: dict[tuple[str, str, str | None], _Draft] = {}
+        self._revision = -1
 
     async def submission(self, project_id: str, body: bytes, base_url: str) -> Submission:
         """Raises InvalidRequest (400), Unprocessable (422) or NotFound (404, unknown workflow)."""
         request = codec.canonical(body)
-        asked = _decoded(_submit_decoder, request, "request")
-        workflow = await self._workflow(project_id, asked)
+        asked: SubmitRequest = _decoded(_submit_decoder, request, "request")
+        draft = await self._draft(project_id, asked)
+        plan = draft.plan
+        plan = msgspec.structs.replace(
+            plan,
+            schema=_own_schema(asked) or plan.schema,
+            customer_data=_customer_data(asked, draft.cache_fields, request),
+            callback_timeout=asked.callback_timeout or plan.callback_timeout,
+            base_url=base_url,
+            webhook_url=self._webhook_url(asked.webhook_url),
+        )
+        return Submission(plan=plan, request=request, warnings=list(draft.warnings))
+
+    async def _draft(self, project_id: str, asked: SubmitRequest) -> _Draft:
         event_name = asked.events[0] if asked.events else None
-        warnings: list[str] = []
-        schema, sample = await self._schema(project_id, workflow, asked, warnings)
+        if not asked.workflow:
+            return await self._drawn_up(project_id, _direct(asked), event_name)
+        if self._revision != self._directory.revision:
+            self._drafts.clear()
+            self._revision = self._directory.revision
+        key = (project_id, asked.workflow, event_name)
+        draft = self._drafts.get(key)
+        if draft is None:
+            workflow = await self._directory.workflow(project_id, asked.workflow)
+            draft = await self._drawn_up(project_id, workflow, event_name)
+            if len(self._drafts) < DRAFTS and self._revision == self._directory.revision:
+                self._drafts[key] = draft
+        return draft
+
+    async def _drawn_up(self, project_id: str, workflow: Workflow, event_name: str | None) -> _Draft:
         try:
             pipeline = workflow.stages(event_name)
         except PipelineError as error:
             raise Unprocessable(f"events: {error}") from None
-        hand_off = pipeline.hand_offs[0].event_name if pipeline.hand_offs else None
+        warnings: list[str] = []
+        output = await self._structured_output(project_id, workflow, warnings)
+        sample = workflow.sample_data if output is None or workflow.sample_data is not None else output.sample_data
         plan = Plan(
             workflow=workflow.name,
             workflow_id=identifier("wf", project_id, workflow.name),
             stages=pipeline.stages,
             provider=workflow.provider,
             model=workflow.model,
-            event_name=hand_off,
+            event_name=pipeline.hand_offs[0].event_name if pipeline.hand_offs else None,
             fallbacks=tuple(sorted(workflow.fallbacks, key=lambda fallback: fallback.position)),
             instructions=workflow.instructions,
-            schema=schema,
+            schema=codec.from_python(output.schema) if output is not None else None,
             template=workflow.template,
-            sample_data=sample,
-            customer_data=_customer_data(asked, workflow.cache_fields, request),
-            callback_timeout=asked.callback_timeout or workflow.callback_timeout,
+            sample_data=codec.from_python(sample) if sample is not None else None,
+            callback_timeout=workflow.callback_timeout,
             provider_timeout=workflow.provider_timeout,
-            base_url=base_url,
-            webhook_url=self._webhook_url(asked.webhook_url),
         )
-        return Submission(plan=plan, request=request, warnings=warnings)
+        return _Draft(plan=plan, cache_fields=workflow.cache_fields, warnings=tuple(warnings))
 
-    async def _workflow(self, project_id: str, asked: SubmitRequest) -> Workflow:
-        if asked.workflow:
-            return await self._directory.workflow(project_id, asked.workflow)
-        if asked.provider and asked.model:
-            return Workflow(name="direct", provider=asked.provider, model=asked.model)
-        raise InvalidRequest("name a workflow (or a provider and a model)", extra={"param": "workflow"})
-
-    async def _schema(
-        self, project_id: str, workflow: Workflow, asked: SubmitRequest, warnings: list[str]
-    ) -> tuple[Json | None, Json | None]:
-        """The schema the answer must satisfy (the request's own before the workflow's), and sample data."""
-        sample = codec.from_python(workflow.sample_data) if workflow.sample_data is not None else None
-        inline = asked.structured_output_schema or _inline_schema(asked.response_format)
-        if inline is not None:
-            try:
-                check_schema(inline)
-            except SchemaError as error:
-                raise Unprocessable(f"the JSON Schema of the request: {error}", code="invalid_schema") from None
-            return codec.from_python(inline), sample
-        if workflow.structured_output_id is None:
-            return None, sample
-        output = await self._directory.structured_output(project_id, workflow.structured_output_id)
+    async def _structured_output(
+        self, project_id: str, workflow: Workflow, warnings: list[str]
+    ) -> StructuredOutput | None:
+        reference = workflow.structured_output_id
+        if reference is None:
+            return None
+        output = await self._directory.structured_output(project_id, reference)
         if output is None:
-            warnings.append(f"the {STRUCTURED_OUTPUT.name} {workflow.structured_output_id!r} does not exist")
-            return None, sample
-        if sample is None and output.sample_data is not None:
-            sample = codec.from_python(output.sample_data)
-        return codec.from_python(output.schema), sample
+            warnings.append(f"the {STRUCTURED_OUTPUT.name} {reference!r} does not exist")
+        return output
 
     def _webhook_url(self, url: str | None) -> str | None:
         if url is None:
@@ -214,6 +233,25 @@ def _decoded(decoder: msgspec.json.Decoder[Any], text: Json, what: str) -> Any:
         return decoder.decode(text)
     except msgspec.ValidationError as error:
         raise InvalidRequest(f"{what}: {error}", code="invalid_type") from None
+
+
+def _direct(asked: SubmitRequest) -> Workflow:
+    """The old form of a request, without a workflow."""
+    if asked.provider and asked.model:
+        return Workflow(name="direct", provider=asked.provider, model=asked.model)
+    raise InvalidRequest("name a workflow (or a provider and a model)", extra={"param": "workflow"})
+
+
+def _own_schema(asked: SubmitRequest) -> Json | None:
+    """The JSON Schema that a request brings along; it goes before the workflow's."""
+    schema = asked.structured_output_schema or _inline_schema(asked.response_format)
+    if schema is None:
+        return None
+    try:
+        check_schema(schema)
+    except SchemaError as error:
+        raise Unprocessable(f"the JSON Schema of the request: {error}", code="invalid_schema") from None
+    return codec.from_python(schema)
 
 
 def _inline_schema(response_format: Any) -> dict[str, Any] | None:

@@ -233,13 +233,14 @@ def _meta(record: Record, status: str, meta: Json | None = None) -> Json:
     success)."""
     output = record.generated
     kept = account(meta) if meta is not None else output.meta if output is not None else None
-    return _with_status(record, status, kept)
+    return _with_head({"status": status, "workflow": record.run.workflow}, kept)
 
 
-def _with_status(record: Record, status: str, kept: Json | None) -> Json:
-    head = codec.encode({"status": status, "workflow": record.run.workflow})
+def _with_head(head: dict[str, str], kept: Json | None) -> Json:
+    """An account with members before it: bytes are spliced, nothing is decoded."""
+    text = codec.encode(head)
     tail = bytes(kept) if kept is not None else b"{}"
-    return Json(head if tail == b"{}" else head[:-1] + b"," + tail[1:])
+    return Json(text if tail == b"{}" else text[:-1] + b"," + tail[1:])
 
 
 class _Maker(msgspec.Struct):
@@ -271,7 +272,7 @@ def _ai_response(record: Record, *, with_meta: bool = False) -> dict[str, Any]:
     if output is None:
         return {"data": record.data}
     if with_meta:
-        return {"data": output.data, "meta": _with_status(record, "success", output.meta)}
+        return {"data": output.data, "meta": _with_head({"status": "success"}, output.meta)}
     return {"data": output.data}
 
 

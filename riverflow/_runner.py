@@ -17,13 +17,15 @@ from . import _machine, codec
 from ._channels import Hub
 from ._courier import Courier
 from ._directory import Directory
-from .errors import Expired, Failure, NotFound, NotWaiting, StageError, StoreError, VersionConflict
+from .errors import Expired, Failure, NotFound, NotWaiting, RequestError, StageError, StoreError, VersionConflict
 from .models import Append, Claim, Completed, Delivery, Entry, Failed, Outcome, Record, Settlement
 from .pipeline import Stage
 from .ports import Clock, Notifier, Queue, RunLog, StageContext, StageMiddleware, StageRunner
 from .retry import RetryPolicy
 
 __all__ = ["Runner", "answer_digest"]
+
+REMEMBERED = 1000  # waiting runs whose record is kept in memory
 
 logger = logging.getLogger("riverflow.runner")
 
@@ -76,11 +78,15 @@ class Runner:
         self._cut = cut
         self._notice = notice
         self._observe = observe
+        self._waiting: dict[str, Record] = {}
 
     # Verbs
 
     async def begin(self, decision: _machine.Decision, *, owned: bool = True) -> None:
         """Append a new run; where `owned`, this process goes on with it at once, else it is left to be claimed."""
+        if not owned:  # its claim will be its first beginning
+            run = msgspec.structs.replace(decision.record.run, generation=0)
+            decision = msgspec.structs.replace(decision, record=msgspec.structs.replace(decision.record, run=run))
         await self._append(decision, expected_version=None, owner=self._owner if owned else "")
         if owned:
             self._spawn(decision.record.run.id, self._follow(decision))
@@ -108,6 +114,23 @@ class Runner:
         if isinstance(decision, _machine.Decision) and (decision.deliveries or decision.run_next):
             self._spawn(decision.record.run.id, self._follow(decision))
         return decision
+
+    async def answer(
+        self, project_id: str, run_id: str, answered: _machine.Answered
+    ) -> tuple[Record, _machine.Decision | _machine.Repeated]:
+        """Take a callback: the record it met, and what was decided. Runs that began to wait here are still in memory;
+        where that memory is no longer true (another process was at work), the log has the last word. Raises NotFound
+        and what the machine raises."""
+        record = self._waiting.get(run_id)
+        if record is not None and record.run.project_id == project_id:
+            try:
+                return record, await self.apply(record, answered)
+            except RequestError:
+                logger.debug("run %s: refused on what is remembered; the log is asked", run_id)
+        record = await self.load(project_id, run_id)
+        if record is None:
+            raise NotFound(f"no run {run_id!r} in this project", code="channel_not_found")
+        return record, await self.apply(record, answered)
 
     async def take(self, claim: Claim) -> None:
         """Go on with claimed work: try a delivery, time a run out, or run its stage again."""
@@ -286,9 +309,18 @@ class Runner:
             )
         )
         entries = decision.entries if settled is None else (settled.entry, *decision.entries)
+        self._remember(decision.record)
         self._tell(run.id, entries, number)
         if run.phase == "waiting" and run.deadline_at is not None:
             self._notice(run.deadline_at)
+
+    def _remember(self, record: Record) -> None:
+        """Keep the newest waiting runs: most are answered by a callback within seconds, here."""
+        self._waiting.pop(record.run.id, None)
+        if record.run.phase == "waiting":
+            self._waiting[record.run.id] = record
+            if len(self._waiting) > REMEMBERED:
+                del self._waiting[next(iter(self._waiting))]
 
     def _tell(self, run_id: str, entries: Sequence[Entry], first: int) -> None:
         """Written, then told. Mostly nobody listens to a run at that moment; then there is nothing to number."""

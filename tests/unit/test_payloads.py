@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from riverflow import _payloads
+from riverflow._payloads import account
 from riverflow.codec import python_json
 from riverflow.models import Failed, Json, Output, Plan, Record, Run, Target
 from riverflow.pipeline import Pipeline, Stage
@@ -20,11 +21,11 @@ BASE = "https://api.modelriver.com"
 GENERATE = Stage(name="generate", kind="generate")
 FINALISE = Stage(name="finalise", kind="finalise")
 META = b'{"status":"success","provider":"openai","model":"gpt-4o-2024","duration_ms":1420}'
-MOVIE = Output(stage="generate", data=Json(b'{"title":"Inception","year":2010}'), meta=Json(META))
+MOVIE = Output(stage="generate", data=Json(b'{"title":"Inception","year":2010}'), meta=account(Json(META)))
 CHAT = Output(
     stage="generate",
     data=Json(b'{"choices":[{"message":{"role":"assistant","content":"hello"}}]}'),
-    meta=Json(META),
+    meta=account(Json(META)),
 )
 SAVED = Output(stage="enrich", data=Json(b'{"id":"mov_1"}'), task_id="t1", metadata=Json(b'{"ms":234}'))
 
@@ -180,7 +181,10 @@ def test_the_final_message_of_an_event_driven_run() -> None:
         "message": "success",
         "channel_id": RUN,
         "data": {"id": "mov_1"},
-        "ai_response": {"data": {"title": "Inception", "year": 2010}, "meta": json.loads(META)},
+        "ai_response": {
+            "data": {"title": "Inception", "year": 2010},
+            "meta": json.loads(META),
+        },
         "task_id": "t1",
         "callback_metadata": {"ms": 234},
         "event_name": "new_movie",
@@ -218,7 +222,7 @@ def test_the_final_message_of_a_standard_run(output: Output, content: str | None
     ],
 )
 def test_content_is_left_out_where_there_is_none(data: bytes) -> None:
-    output = Output(stage="generate", data=Json(data), meta=Json(META))
+    output = Output(stage="generate", data=Json(data), meta=account(Json(META)))
     assert "content" not in read(_payloads.completed(record(output, status="success", event=None)))
 
 
@@ -261,7 +265,7 @@ def test_a_body_is_written_as_its_target_wants_it() -> None:
 
 def test_users_bytes_are_spliced_as_they_are() -> None:
     data = b'{"9":1,"10":1e+21,"n":12345678901234567890,"s":"\xe2\x80\xa8"}'
-    odd = Output(stage="generate", data=Json(data), meta=Json(META))
+    odd = Output(stage="generate", data=Json(data), meta=account(Json(META)))
     run = record(odd)
     assert data in _payloads.hand_off(run, run.plan.pipeline["enrich"], "new_movie", AT)
     assert data in bytes(_payloads.completed(record(odd, status="success", event=None)))

@@ -82,8 +82,8 @@ def _look_for_folder(address: Address) -> None:
 
 
 def _write_ahead(db: Connection, address: Address) -> None:
-    """Turn on the write-ahead log. SQLite answers "locked" at once, without waiting, while another process is doing the
-    same, so the waiting is done here."""
+    """Turn on the write-ahead log. While another process is about to write in the old mode (it creates the file, too),
+    SQLite answers "locked" at once, whatever the timeout; so the waiting is done here."""
     give_up = time.monotonic() + BUSY_TIMEOUT
     while True:
         try:

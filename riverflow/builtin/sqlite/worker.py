@@ -1,7 +1,9 @@
 """One thread with one connection, and the way in and out of it. What is done there, it is told; it knows no SQL.
 
-Everything that is queued while the thread is at work is done together in its next round, and all of a round's futures
-are resolved by one wake-up of the event loop. There is no timer: a group is as large as the load makes it.
+What is asked for in one turn of the event loop is handed over together (a hand-over each would wake the thread for the
+first of them: 3 times the commits); what is handed over while the thread is at work is done together in its next round;
+and all of a round's futures are resolved by one wake-up of the loop. There is no timer: a group is as large as the load
+makes it.
 """
 
 from __future__ import annotations
@@ -55,7 +57,8 @@ class Worker:
         self._name = name
         self._connect = connect
         self._do = do
-        self._queue: SimpleQueue[Job | None] = SimpleQueue()
+        self._asked: list[Job] = []
+        self._queue: SimpleQueue[list[Job] | None] = SimpleQueue()
         self._loop: AbstractEventLoop | None = None
         self._ended: Future[None] | None = None
 
@@ -84,7 +87,9 @@ class Worker:
         if self._loop is None:
             raise StoreUnavailable("the store is not open")
         future: Future[Any] = self._loop.create_future()
-        self._queue.put((operation, future))
+        if not self._asked:
+            self._loop.call_soon(self._hand_over)
+        self._asked.append((operation, future))
         return future
 
     async def look(self, run: Callable[[Connection], T]) -> T:
@@ -97,8 +102,14 @@ class Worker:
         result: T = await self.submit(Change(run))
         return result
 
+    def _hand_over(self) -> None:
+        if self._asked:
+            jobs, self._asked = self._asked, []
+            self._queue.put(jobs)
+
     def _stop_taking(self) -> None:
         if self._loop is not None:
+            self._hand_over()
             self._loop = None
             self._queue.put(None)
 
@@ -118,13 +129,13 @@ class Worker:
     def _work(self, loop: AbstractEventLoop, db: Connection) -> None:
         """Round after round, until the None that says that nothing follows."""
         queue = self._queue
-        while (job := queue.get()) is not None:
-            jobs, last = [job], False
+        while (jobs := queue.get()) is not None:
+            last = False
             for _ in range(queue.qsize()):
-                if (job := queue.get()) is None:
+                if (more := queue.get()) is None:
                     last = True
                 else:
-                    jobs.append(job)
+                    jobs.extend(more)
             _post(loop, _resolve, [future for _, future in jobs], self._results(db, jobs))
             if last:
                 return

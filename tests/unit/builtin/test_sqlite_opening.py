@@ -7,11 +7,13 @@ import os
 import re
 import sqlite3
 import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from riverflow.builtin.sqlite import open_sqlite, riverflow_stores
+from riverflow.builtin.sqlite import connection, open_sqlite, riverflow_stores
 from riverflow.builtin.sqlite.address import Address
 from riverflow.builtin.sqlite.migrate import APPLICATION_ID, migrate, statements
 from riverflow.builtin.sqlite.queries import migrations, query, schema
@@ -102,6 +104,25 @@ async def test_processes_that_start_together_all_open(tmp_path: Path) -> None:
     await asyncio.gather(*(store.documents.put("p", "k", "n", b"", now=0.0) for store in stores))
     assert await stores[0].documents.changes() == 6
     await asyncio.gather(*(store.aclose() for store in stores))
+
+
+async def test_opening_waits_for_another_process_that_creates_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = sqlite3.connect(tmp_path / "river.db", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    waits = []
+
+    def wait(seconds: float) -> None:
+        waits.append(seconds)
+        other.execute("COMMIT")
+
+    monkeypatch.setattr(connection, "time", SimpleNamespace(monotonic=time.monotonic, sleep=wait))
+    store = a_store(f"sqlite:///{tmp_path}/river.db")
+    await store.open()
+    assert len(waits) == 1
+    await store.aclose()
+    other.close()
 
 
 async def test_a_closed_store_leaves_one_file_and_no_thread(tmp_path: Path) -> None:
