@@ -10,7 +10,7 @@ import pytest
 from riverflow import _payloads
 from riverflow._payloads import account
 from riverflow.codec import python_json
-from riverflow.models import Failed, Json, Output, Plan, Record, Run, Target
+from riverflow.models import Failed, Json, Output, Plan, Receipt, Record, Run, Target
 from riverflow.pipeline import Pipeline, Stage
 
 AT = 1767616496.789  # 2026-01-05T12:34:56.789Z, the seed page's own
@@ -61,6 +61,9 @@ def record(*outputs: Output, status: Any = "pending", event: str | None = "new_m
         ),
         request=Json(b"{}"),
         outputs=outputs,
+        receipts=tuple(
+            Receipt(stage=output.stage, form="success", digest="") for output in outputs if output.stage != "generate"
+        ),
     )
 
 
