@@ -106,9 +106,14 @@ class _GuardedChannels:
         return await self._gate.authenticate(scope)
 
 
-async def _openapi(scope: Scope, receive: Receive, send: Send) -> None:
-    described = document(ROUTES, version=metadata.version("riverflow"), server=base_url_of(scope) or "/")
-    await respond(send, Reply(codec.encode(described)))
+def _described(served: list[TransportRoute]) -> ASGIApp:
+    """`GET /openapi.json`."""
+
+    async def openapi(scope: Scope, receive: Receive, send: Send) -> None:
+        version, server = metadata.version("riverflow"), base_url_of(scope) or "/"
+        await respond(send, Reply(codec.encode(document(ROUTES, served, version=version, server=server))))
+
+    return openapi
 
 
 class Assembly(msgspec.Struct, frozen=True, kw_only=True):
@@ -206,7 +211,7 @@ class Assembly(msgspec.Struct, frozen=True, kw_only=True):
         transports: list[Transport] = [factory(_for(context, name)) for name, factory in factories.items()]
         served = [route for transport in transports for route in transport.routes(channels)]
         served += self.plugins.listed("riverflow_routes")
-        served.append(TransportRoute(type="http", path="/openapi.json", app=_openapi))
+        served.append(TransportRoute(type="http", path="/openapi.json", app=_described(list(served))))
         doors = Doors(
             engine=engine,
             directory=directory,

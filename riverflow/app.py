@@ -132,6 +132,7 @@ class Riverflow:
         if self._running is not None:
             for transport in self._running.transports:
                 await transport.drain()
+            self._running.engine.hub.close("shutting_down")
 
     # ASGI
 

@@ -12,6 +12,7 @@ This module must not import anything of riverflow.
     │   ├── Unauthenticated       401
     │   ├── Forbidden             403
     │   ├── NotFound              404
+    │   ├── MethodNotAllowed      405
     │   ├── Conflict              409  exists already, or is not in a state that allows it
     │   │   └── NotWaiting        409  a callback for a stage that is not (or no longer) waiting
     │   ├── Expired               410  the time for it has passed
@@ -44,6 +45,7 @@ __all__ = [
     "HandlerError",
     "HttpError",
     "InvalidRequest",
+    "MethodNotAllowed",
     "NotFound",
     "NotWaiting",
     "Overloaded",
@@ -134,6 +136,13 @@ class NotFound(RequestError):
 
     status = 404
     default_code = "not_found"
+
+
+class MethodNotAllowed(RequestError):
+    """405: the path is served, but not by this method."""
+
+    status = 405
+    default_code = "method_not_allowed"
 
 
 class Conflict(RequestError):

@@ -422,13 +422,14 @@ class Channels(Protocol):
 
 class TransportRoute(msgspec.Struct, frozen=True, kw_only=True):
     """A path (Starlette pattern, below the prefix) of one scope type, and the ASGI callable behind it; of HTTP, the
-    `methods` that it answers. Path parameters
-    are in `scope["path_params"]`."""
+    `methods` that it answers, and a `summary` where the OpenAPI document shall name it (as a stream of events). Path
+    parameters are in `scope["path_params"]`."""
 
     type: Literal["http", "websocket"]
     path: str
     app: ASGIApp
     methods: tuple[str, ...] = ("GET",)
+    summary: str | None = None
 
 
 class Transport(Protocol):

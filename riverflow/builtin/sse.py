@@ -53,7 +53,14 @@ class SseTransport:
                 for message in problem_messages(error):
                     await send(message)
 
-        return [TransportRoute(type="http", path="/v1/ai/{channel_id}/events", app=events)]
+        return [
+            TransportRoute(
+                type="http",
+                path="/v1/ai/{channel_id}/events",
+                app=events,
+                summary="The channel of a run as server-sent events; `?token=<ws_token>` in place of a key.",
+            )
+        ]
 
     async def drain(self) -> None:
         """End every stream; an EventSource comes back by itself, with its number."""

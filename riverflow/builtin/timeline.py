@@ -43,7 +43,14 @@ class TimelineTransport:
                 for message in problem_messages(error):
                     await send(message)
 
-        return [TransportRoute(type="http", path="/v1/ai/{channel_id}/timeline/events", app=events)]
+        return [
+            TransportRoute(
+                type="http",
+                path="/v1/ai/{channel_id}/timeline/events",
+                app=events,
+                summary="A run's timeline as server-sent events, while it happens.",
+            )
+        ]
 
     async def drain(self) -> None:
         """End every stream; the readers come back by themselves."""

@@ -6,7 +6,7 @@ A door is a bare ASGI endpoint: no request object is built (20 µs a request thr
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -16,10 +16,10 @@ from .._checks import Checks
 from .._directory import Directory
 from .._engine import Engine
 from ..config import Settings
-from ..errors import Forbidden, InvalidRequest, RiverflowError, TooLarge
+from ..errors import Forbidden, InvalidRequest, MethodNotAllowed, RiverflowError, TooLarge
 from ..models import Identity
 from ..ports import ASGIApp, Ids, Receive, Scope, Send
-from ..problems import problem_messages
+from ..problems import problem_body, problem_messages
 
 __all__ = ["Call", "Door", "Doors", "Reply", "Route"]
 
@@ -101,12 +101,11 @@ class Door:
     def __init__(self, doors: Doors, routes: Sequence[Route]) -> None:
         self._doors = doors
         self._routes: Mapping[str, Route] = {route.method: route for route in routes}
-        self._allow = ", ".join(sorted(self._routes)).encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = self._routes.get(scope["method"])
         if route is None:
-            await respond(send, Reply(_not_allowed, 405, ((b"allow", self._allow),)))
+            await respond(send, not_allowed(self._routes))
             return
         try:
             reply = await self._answer(route, scope, receive)
@@ -193,8 +192,7 @@ def _too_large(limit: int) -> TooLarge:
     return TooLarge(f"the body is over the limit of {limit} bytes (setting max_body_bytes)")
 
 
-_not_allowed = (
-    b'{"message":"Method Not Allowed","error":{"message":"Method Not Allowed","type":"invalid_request_error",'
-    b'"code":"method_not_allowed"},"type":"about:blank","title":"Method Not Allowed","status":405,'
-    b'"detail":"Method Not Allowed"}'
-)
+def not_allowed(methods: Iterable[str]) -> Reply:
+    """405 with the methods that are (RFC 9110, 15.5.6)."""
+    body = problem_body(MethodNotAllowed("Method Not Allowed"))
+    return Reply(body, 405, ((b"allow", ", ".join(sorted(methods)).encode()),))

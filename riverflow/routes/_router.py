@@ -15,7 +15,7 @@ from starlette.routing import Route as HttpRoute
 
 from ..errors import NotFound
 from ..ports import ASGIApp, Receive, Scope, Send, TransportRoute
-from ._door import Door, Doors, Route, answer_problem
+from ._door import Door, Doors, Route, answer_problem, not_allowed, respond
 
 __all__ = ["build_router", "canonical_path"]
 
@@ -63,10 +63,8 @@ def build_router(doors: Doors, routes: Iterable[Route], transports: Sequence[Tra
     table = Table(doors, routes)
     patterns: list[BaseRoute] = []
     for route in transports:
-        if route.type == "websocket":
-            patterns.append(WebSocketRoute(route.path, _Endpoint(route.app)))
-        else:
-            patterns.append(HttpRoute(route.path, _Endpoint(route.app), methods=list(route.methods)))
+        kind = WebSocketRoute if route.type == "websocket" else HttpRoute
+        patterns.append(kind(route.path, _Endpoint(route)))
     router = Router(routes=patterns, redirect_slashes=False, default=_not_found)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,11 +87,15 @@ def build_router(doors: Doors, routes: Iterable[Route], transports: Sequence[Tra
 class _Endpoint:
     """Starlette takes a class instance for an ASGI app, but wraps a function into request and response objects."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, route: TransportRoute) -> None:
+        self._route = route
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app(scope, receive, send)
+        route = self._route
+        if scope["type"] == "http" and scope["method"] not in route.methods:
+            await respond(send, not_allowed(route.methods))
+        else:
+            await route.app(scope, receive, send)
 
 
 async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:

@@ -17,6 +17,7 @@ from riverflow.builtin import phoenix, sse
 from riverflow.builtin.sqlite import open_sqlite
 from riverflow.builtin.system import SystemClock
 from riverflow.config import Settings
+from riverflow.models import Append, Entry, Run
 from riverflow.ports import Context, Notifier, Store, Transport
 from riverflow.testing import make_context
 from riverflow.testing.suites.notifier import NotifierSuite
@@ -81,7 +82,24 @@ class TestSqliteNotifier(NotifierSuite):
 
     @pytest.fixture
     def news(self, stores: list[Store]) -> Callable[[str], Awaitable[None]]:
-        async def commit(run_id: str) -> None:
-            await stores[0].documents.put("p", "note", run_id, b"{}", now=1.0)
+        versions: dict[str, int] = {}
 
-        return commit
+        async def append(run_id: str) -> None:
+            before = versions.get(run_id)
+            versions[run_id] = version = (before or 0) + 1
+            run = Run(
+                id=run_id,
+                project_id="p",
+                workflow="w",
+                event_name=None,
+                status="pending",
+                stage="generate",
+                phase="running",
+                version=version,
+                generation=1,
+                created_at=1.0,
+            )
+            entry = Entry(kind="run.accepted", at=1.0)
+            await stores[0].log.append(Append(run=run, owner="one", entries=(entry,), expected_version=before))
+
+        return append

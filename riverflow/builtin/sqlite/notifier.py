@@ -1,8 +1,11 @@
-"""Tells that another process has committed to the same file. It carries no message: the commit is the news."""
+"""Tells which runs have news because another process has committed to the same file. It carries no message: the log
+is the news."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from sqlite3 import Connection
 
 from ...ports import Clock
 from .queries import query
@@ -12,6 +15,9 @@ __all__ = ["DataVersionNotifier"]
 
 _INTERVAL = 0.025
 """Seconds between two questions, each some 30 µs of CPU: what another process wrote is pushed within a frame or two."""
+
+_MANY = 1000
+"""From so many runs on it is cheaper that every reader looks."""
 
 
 class DataVersionNotifier:
@@ -29,17 +35,36 @@ class DataVersionNotifier:
         return None
 
     async def listen(self, wake: Callable[[str | None], None]) -> None:
-        seen = await self._data_version()
+        version, newest = await self._writer.look(_start)
         while True:
             await self._clock.sleep(_INTERVAL)
-            version = await self._data_version()
-            if version != seen:
-                seen = version
-                wake(None)
+            seen, (version, newest, runs) = version, await self._writer.look(partial(_news, version, newest))
+            if version == seen:
+                continue
+            for run_id in runs if len(runs) < _MANY else (None,):
+                wake(run_id)
 
     async def aclose(self) -> None:
         return None
 
-    async def _data_version(self) -> int:
-        row = await self._writer.look(lambda db: db.execute(query("data_version")).fetchone())
-        return int(row[0])
+
+def _start(db: Connection) -> tuple[int, int]:
+    return _version(db), _newest(db)
+
+
+def _news(seen: int, newest: int, db: Connection) -> tuple[int, int, list[str]]:
+    """The data version, the newest entry's row, and the runs with rows after the one known: none while nobody else has
+    committed. The newest row is read first, so that what is committed between the two reads is not passed over."""
+    latest = _newest(db)
+    version = _version(db)
+    if version == seen:
+        return version, latest, []
+    return version, latest, [row[0] for row in db.execute(query("runs_with_news"), (newest, _MANY))]
+
+
+def _newest(db: Connection) -> int:
+    return int(db.execute(query("newest_row")).fetchone()[0])
+
+
+def _version(db: Connection) -> int:
+    return int(db.execute(query("data_version")).fetchone()[0])

@@ -293,3 +293,11 @@ DELETE FROM markers WHERE (project_id, scope, key) IN (
 -- data_version --
 -- A number that changes when another connection commits.
 PRAGMA data_version
+
+-- newest_row --
+-- The row of the newest entry of all: rows grow as entries are appended.
+SELECT coalesce(max(rowid), 0) FROM entries
+
+-- runs_with_news --
+-- Runs with entries after that row.
+SELECT DISTINCT run_id FROM entries WHERE rowid > ? LIMIT ?
