@@ -74,6 +74,11 @@ class _Built(Mapping[str, T], Generic[T]):
             self._made[name] = self._factories[name](self._context(name))
         return self._made[name]
 
+    @property
+    def made(self) -> tuple[T, ...]:
+        """What has been asked for so far."""
+        return tuple(self._made.values())
+
     def __contains__(self, name: object) -> bool:
         return name in self._made or name in self._factories
 
@@ -144,6 +149,7 @@ class Assembly(msgspec.Struct, frozen=True, kw_only=True):
         await checks.definitions(directory, self.settings)
         for enter in self.plugins.each("riverflow_lifespan"):
             await stack.enter_async_context(enter())
+        stack.push_async_callback(_close, parts.senders)
         engine = Engine(parts)
         await stack.enter_async_context(engine.running())
         return self._serve(context, engine, directory, checks)
@@ -222,6 +228,13 @@ class Assembly(msgspec.Struct, frozen=True, kw_only=True):
         )
         router = build_router(doors, ROUTES, served)
         return Running(engine=engine, directory=directory, transports=transports, router=router)
+
+
+async def _close(made: Mapping[str, Any]) -> None:
+    """Close what can be closed and was made."""
+    for thing in made.made if isinstance(made, _Built) else ():
+        if hasattr(thing, "aclose"):
+            await thing.aclose()
 
 
 def _for(context: Context, plugin: str) -> Context:

@@ -122,6 +122,12 @@ class Riverflow:
         return RunHandle(running.engine, project, accepted)
 
     @property
+    def guarded(self) -> bool:
+        """Whether anybody can come in over HTTP: there is an API key or an authenticator."""
+        plugin = self.plugins.first("riverflow_authenticator")
+        return bool(self.settings.api_key) or self._authenticator is not None or plugin is not None
+
+    @property
     def project_id(self) -> str:
         """The default project's id, once started."""
         return self._started().directory.default_project

@@ -42,7 +42,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     close_grace: Annotated[float, msgspec.Meta(ge=0)] = 1.0
     concurrency: Count = 1000
     drain_timeout: Seconds = 10.0
-    http_client: Literal["auto", "pyreqwest", "httpx"] = "auto"
+    http_client: Literal["auto", "aiohttp", "pyreqwest", "httpx"] = "auto"
     notifier: str = "auto"
     openai_base_url: str = "https://api.openai.com/v1"
     openai_api_key: str | None = None

@@ -145,7 +145,7 @@ class Sender(Protocol):
     """Carries a delivery to the URL schemes it was registered for.
 
     Returns what came back, failures included; raises nothing but cancellation. `signed` are the signers' headers
-    (empty where a scheme is not signed).
+    (empty where a scheme is not signed). Where it has an `async aclose()`, that is called when riverflow stops.
     """
 
     signs: bool

@@ -56,7 +56,7 @@ def serve(
         raise click.UsageError("give MODULE:RIVER or --config, not both: the object has its own configuration")
     screen = Screen(sys.stderr)
     river = load(target) if target is not None else Riverflow(config=config or _present(_CONFIG))
-    _need_key(river, screen, has_code=target is not None)
+    _need_key(river, screen)
     listener = listen(host, port) if fd is None else socket.socket(fileno=fd)
     news = f"riverflow {metadata.version('riverflow')} serves {_address(listener)} (Ctrl-C to stop)"
     if workers > 1:
@@ -92,9 +92,9 @@ def load(target: str) -> Riverflow:
     return river
 
 
-def _need_key(river: Riverflow, screen: Screen, *, has_code: bool) -> None:
+def _need_key(river: Riverflow, screen: Screen) -> None:
     """Somebody must be able to come in. In development a key is made up and shown, once, on the terminal only."""
-    if river.settings.api_key is not None or (has_code and _authenticates(river)):
+    if river.guarded:
         return
     if not river.settings.development:
         raise ConfigError(
@@ -105,10 +105,6 @@ def _need_key(river: Riverflow, screen: Screen, *, has_code: bool) -> None:
     os.environ["RIVERFLOW_API_KEY"] = key  # the workers' as well
     river.settings = msgspec.structs.replace(river.settings, api_key=key)
     screen.line(f"API key for this run: {screen.paint(key, bold=True)}")
-
-
-def _authenticates(river: Riverflow) -> bool:
-    return river._authenticator is not None or river.plugins.first("riverflow_authenticator") is not None
 
 
 def _present(path: str) -> str | None:

@@ -12,6 +12,7 @@ from riverflow import Fallback, hookimpl
 from riverflow.codec import decode
 from riverflow.errors import ProviderError
 from riverflow.testing import Reply, ScriptedProvider, StubOpenAI, generation, serve
+from riverflow.testing.suites.receiver import receiving
 
 from .backend import SUCCESS, Reaction
 from .world import EVENT, MOVIE, World, movie_workflow, open_world
@@ -130,6 +131,23 @@ async def test_cancelling_reaches_the_provider(tmp_path: Path, browser: str) -> 
         assert (await world.call_back(accepted, SUCCESS)).status_code == 409
         kinds = [entry["kind"] for entry in await world.timeline(accepted)]
         assert kinds == ["run.accepted", "run.failed"]
+
+
+async def test_cancelling_closes_the_connection_to_the_provider(tmp_path: Path) -> None:
+    """With the client that is built when nothing is configured: the model stops working for nobody."""
+    async with receiving() as provider:
+        provider.replies(provider.silent)
+        workflow = movie_workflow(provider="openai")
+        settings = {"openai_base_url": f"http://127.0.0.1:{provider.port}/v1", "openai_api_key": "sk-test"}
+        async with open_world(tmp_path, workflows=[workflow], **settings) as world:
+            accepted = await world.submit()
+            async with asyncio.timeout(10):
+                await provider.asked.wait()
+                assert not provider.left.is_set()
+                answer = await world.http.post(f"/v1/ai/{accepted['channel_id']}/cancel")
+                assert (answer.status_code, answer.json()["status"]) == (200, "error")
+                await provider.left.wait()
+            assert [request.line for request in provider.received] == ["POST /v1/chat/completions HTTP/1.1"]
 
 
 async def test_cancelling_while_waiting(tmp_path: Path) -> None:

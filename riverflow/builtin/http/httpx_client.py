@@ -13,13 +13,13 @@ from typing import Any
 
 import anyio
 import httpcore
-import httpx
 
 from ...errors import HttpError
 from ...ports import HttpRequest, HttpResponse
 from .bounded import Bounded
 from .guard import Destination, Guard
 from .headers import DEFAULTS, check_outgoing, joined
+from .tls import trusting
 from .urls import Url
 
 __all__ = ["HttpxClient"]
@@ -38,9 +38,7 @@ class HttpxClient:
     def __init__(self, guard: Guard, *, user_agent: str, authorities: bytes | None = None) -> None:
         self._guard = guard
         self._defaults = (*DEFAULTS, ("user-agent", user_agent))
-        self._tls = httpx.create_ssl_context(trust_env=False)
-        if authorities is not None:
-            self._tls.load_verify_locations(cadata=authorities.decode("ascii"))
+        self._tls = trusting(authorities)
         self._pools: Bounded[tuple[str, str, int, tuple[str, ...]], _Pool] = Bounded(POOLS)
         self._closed = False
 

@@ -33,7 +33,8 @@ class PyreqwestClient:
     """ports.HttpClient over pyreqwest; about 40 µs of CPU a request with 64 in flight.
 
     `authorities` are further root certificates (PEM) to trust. A caller who is cancelled before the answer's headers
-    came is let go at once, but pyreqwest (0.15) keeps the connection until the request's timeout is over.
+    came is let go at once, but pyreqwest (0.15) keeps the connection until the request's timeout is over, whatever is
+    cancelled, closed or dropped: it can stop a request only while the request's own body is not yet complete.
     """
 
     def __init__(self, guard: Guard, *, user_agent: str, authorities: bytes | None = None) -> None:

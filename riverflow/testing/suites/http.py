@@ -9,7 +9,7 @@ import asyncio
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import pytest
 
@@ -47,7 +47,12 @@ class HttpClientSuite:
 
     `options` are `env` (`production` or `development`), `clock`, `resolve` (host and port to address texts) and
     `authorities` (PEM to trust, or None).
+
+    `aborts` says whether a caller who is cancelled takes the connection with him, before the answer's headers came as
+    well; set it False for a client that cannot: it must then let go when the request's time is over.
     """
+
+    aborts: ClassVar[bool] = True
 
     pytestmark = pytest.mark.anyio
 
@@ -254,6 +259,32 @@ class HttpClientSuite:
         with pytest.raises(asyncio.CancelledError):
             await sending
         await asyncio.wait_for(receiver.left.wait(), 5)
+
+    @pytest.mark.parametrize(
+        "said", [b"", b"HTTP/1.1 200 OK\r\nX: ", answer(200, b"x" * 20)[:-9]], ids=["nothing", "header", "body"]
+    )
+    async def test_cancelling_closes_the_connection(self, client: HttpClient, receiver: Receiver, said: bytes) -> None:
+        """At once, long before the request's time is over."""
+        if not self.aborts:
+            pytest.skip("this client keeps a cancelled request until its time is over")
+
+        async def saying(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(said)
+            await receiver.silent(reader, writer)
+
+        receiver.replies(saying)
+        sending = asyncio.create_task(client.send(self.post(receiver.url(), timeout=60.0)))
+        await asyncio.wait_for(receiver.asked.wait(), 5)
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
+        await asyncio.wait_for(receiver.left.wait(), 5)
+
+    async def test_a_large_body_goes_out_whole(self, client: HttpClient, receiver: Receiver) -> None:
+        body = bytes(range(256)) * 16 * 1024
+        await client.send(self.post(receiver.url(), body=body))
+        (got,) = receiver.received
+        assert (got.headers["content-length"], got.body == body) == (str(len(body)), True)
 
     # Failures
 
