@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Sequence
 
 from ._frames import news_of
+from ._recent import Recent
 from ._subscription import LiveSubscription
 from .errors import NotFound, Overloaded
 from .models import Entry
@@ -23,11 +24,13 @@ class Hub:
     """Brings the entries of runs to their readers.
 
     `buffer` bounds how many frames one reader may leave unread; one more, and he is cut with the reason
-    `too_slow`, to come back with his number.
+    `too_slow`, to come back with his number. `recent` (None: the log is asked always) answers a reader who comes while
+    his run is young; it is only for runs whose other writers wake this hub.
     """
 
-    def __init__(self, log: RunLog, *, buffer: int = 256) -> None:
+    def __init__(self, log: RunLog, *, buffer: int = 256, recent: Recent | None = None) -> None:
         self._log = log
+        self._recent = recent
         self._buffer = buffer
         self._readers: dict[str, set[LiveSubscription]] = {}
         self._reads = asyncio.Semaphore(_READS)
@@ -42,6 +45,16 @@ class Hub:
         """Whether anybody here listens to a run."""
         return run_id in self._readers
 
+    def born(self, project_id: str, run_id: str) -> None:
+        """A run is about to be told of from its first entry on."""
+        if self._recent is not None:
+            self._recent.born(project_id, run_id)
+
+    def note(self, run_id: str, first: int, entries: Sequence[Entry]) -> None:
+        """Remember entries that were just appended, for readers who are still to come."""
+        if self._recent is not None:
+            self._recent.note(run_id, first, entries)
+
     def publish(self, run_id: str, entries: Sequence[Entry]) -> None:
         """Pass on entries that were just appended, numbered and in order. Frames are built once for all readers."""
         readers = self._readers.get(run_id)
@@ -53,6 +66,8 @@ class Hub:
 
     def wake(self, run_id: str | None) -> None:
         """The readers of that run (None: all) shall look into the log: somebody else has written."""
+        if self._recent is not None:
+            self._recent.forget(run_id)
         for readers in self._readers.values() if run_id is None else [self._readers.get(run_id, set())]:
             for reader in readers:
                 reader.look()
@@ -67,11 +82,14 @@ class Hub:
         # Registered before the log is read: what is appended meanwhile is either in the page or fed.
         self._readers.setdefault(channel_id, set()).add(reader)
         try:
-            await reader.open(after)
+            await reader.open(after, None if everything else self._remembered(reader, after))
         except BaseException:
             self.forget(reader)
             raise
         return reader
+
+    def _remembered(self, reader: LiveSubscription, after: int | None) -> EntryPage | None:
+        return self._recent.page(reader.project_id, reader.run_id, after or 0) if self._recent is not None else None
 
     def close(self, reason: str) -> None:
         """Cut every reader and take no new ones."""

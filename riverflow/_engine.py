@@ -18,6 +18,7 @@ from ._courier import Courier
 from ._crew import Crew
 from ._directory import Directory
 from ._intake import Intake, Submission, parse_callback
+from ._recent import Recent
 from ._runner import Runner, answer_digest
 from ._sweeper import Sweeper
 from .config import Settings
@@ -100,7 +101,9 @@ class Engine:
         self._directory = parts.directory
         self._accepting = False
         self._intake = Intake(parts.directory, parts.settings)
-        self.hub = Hub(parts.store.log)
+        # Where nobody would tell of another process's writes, memory would not be known to be old.
+        recent = Recent(parts.clock.monotonic) if parts.notifier is not None else None
+        self.hub = Hub(parts.store.log, recent=recent)
         owner = parts.ids.opaque("proc")
         self._owner = owner
         self._sweeper: Sweeper = Sweeper(

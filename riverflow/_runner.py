@@ -309,6 +309,8 @@ class Runner:
             )
         )
         entries = decision.entries if settled is None else (settled.entry, *decision.entries)
+        if expected_version is None:
+            self._hub.born(run.project_id, run.id)
         self._remember(decision.record)
         self._tell(run.id, entries, number)
         if run.phase == "waiting" and run.deadline_at is not None:
@@ -326,6 +328,7 @@ class Runner:
         """Written, then told. Mostly nobody listens to a run at that moment; then there is nothing to number."""
         if self._notifier is not None:
             self._notifier.publish(run_id, first + len(entries) - 1)
+        self._hub.note(run_id, first, entries)
         if self._observe is None and not self._hub.hears(run_id):
             return
         numbered = [msgspec.structs.replace(entry, number=number) for number, entry in enumerate(entries, start=first)]

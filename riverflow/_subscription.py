@@ -112,13 +112,14 @@ class LiveSubscription:
 
     # The source's side -------------------------------------------------------------------------------------
 
-    async def open(self, after: int | None) -> None:
-        """Read what the log holds for this reader: everything after a number, or the latest state."""
+    async def open(self, after: int | None, known: EntryPage | None = None) -> None:
+        """Read what the log holds for this reader: everything after a number, or the latest state. `known` is that
+        page, where it is known already."""
         if after is None and not self.everything:
-            await self._open_at_latest()
+            await self._open_at_latest(known)
             return
         after = after or 0
-        page = await self._source.read(self, after, self._page)
+        page = known or await self._source.read(self, after, self._page)
         # A number from the future (of another run, say) would hide all that is still to come.
         self._tail = self.latest = min(after, page.latest)
         if after and not page.entries and not self.everything and await self._source.finished(self):
@@ -155,11 +156,11 @@ class LiveSubscription:
         """Half the buffer: a replay leaves room for what comes live."""
         return max(1, min(_PAGE, self._source.buffer // 2))
 
-    async def _open_at_latest(self) -> None:
+    async def _open_at_latest(self, known: EntryPage | None) -> None:
         latest: Frame | None = None
         tail = 0
         while True:
-            page = await self._source.read(self, tail, _PAGE)
+            page = known or await self._source.read(self, tail, _PAGE)
             for entry in page.entries:
                 frame = frame_of(entry)
                 if frame is not None and frame.event == "response":

@@ -1,7 +1,7 @@
 """Floor (a): the same HTTP exchanges by Starlette + aiohttp with no durability at all, as the yardstick.
 
-It signs and checks the key as riverflow does, because that is part of the exchange; it keeps a run in a dictionary. It
-is not charged for what only riverflow's protocol says: it pushes the final message alone.
+It signs and checks the key as riverflow does, because that is part of the exchange, and it pushes the same two messages
+(`ai_generated`, `completed`) at the same sizes; it keeps a run in a dictionary.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Floor:
         self._session: aiohttp.ClientSession | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting: dict[str, bytes] = {}
-        self._readers: dict[str, asyncio.Future[bytes]] = {}
+        self._readers: dict[str, asyncio.Queue[bytes]] = {}
 
     @asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
@@ -56,7 +56,7 @@ class Floor:
         run_id = os.urandom(16).hex()
         base = f"http://{request.headers['host']}"
         if self._mode == "I":
-            self._readers[run_id] = asyncio.get_running_loop().create_future()
+            self._readers[run_id] = asyncio.Queue()
         task = asyncio.create_task(self._run(run_id, asked, base))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -73,25 +73,27 @@ class Floor:
         return Response(_encode(body), media_type="application/json")
 
     async def socket(self, websocket: WebSocket) -> None:
-        """A message is the id of a run to follow; its result is pushed."""
+        """A message is the id of a run to follow; its messages are pushed."""
         await websocket.accept()
         try:
             while True:
-                text = await websocket.receive_text()
-                await websocket.send_text((await self._readers[text]).decode())
-                del self._readers[text]
+                await self._push(await websocket.receive_text(), websocket)
         except WebSocketDisconnect:
             return
 
     async def own_socket(self, websocket: WebSocket) -> None:
-        """A socket for one run: a join, a reply, the result."""
+        """A socket for one run: a join, a reply, the messages."""
         await websocket.accept()
         await websocket.receive_text()
         await websocket.send_text('["1","1","ai_response","phx_reply",{"status":"ok","response":{}}]')
         run_id = websocket.query_params["token"]
-        await websocket.send_text((await self._readers[run_id]).decode())
-        del self._readers[run_id]
+        await self._push(run_id, websocket)
         await websocket.receive()
+
+    async def _push(self, run_id: str, websocket: WebSocket) -> None:
+        for _ in range(2):
+            await websocket.send_text((await self._readers[run_id].get()).decode())
+        del self._readers[run_id]
 
     async def _run(self, run_id: str, asked: dict[str, Any], base: str) -> None:
         assert self._session is not None
@@ -99,18 +101,16 @@ class Floor:
         async with self._session.post(self._ai, data=body, headers=_JSON) as answered:
             answer = _decode(await answered.read())
         if self._mode == "I":
+            said = {"channel_id": run_id, "customer_data": asked["customer_data"]}
+            self._readers[run_id].put_nowait(_encode({"status": "ai_generated", **said, "meta": _META}))
             data = {**answer, "id": "mov_12345", "saved": True}
-            message = {
-                "status": "completed",
-                "channel_id": run_id,
-                "data": data,
-                "customer_data": asked["customer_data"],
-            }
-            self._readers[run_id].set_result(_encode(message))
+            ai_response = {"data": answer, "meta": _META}
+            message = {"status": "completed", **said, "data": data, "ai_response": ai_response, "meta": _META}
+            self._readers[run_id].put_nowait(_encode(message))
         elif self._mode == "R":
             self._waiting[run_id] = body
-            said = {"type": "task.ai_generated", "callback_url": f"{base}/v1/callback/{run_id}"}
-            await self._tell(run_id, answer, asked, said)
+            event = {"type": "task.ai_generated", "callback_url": f"{base}/v1/callback/{run_id}"}
+            await self._tell(run_id, answer, asked, event)
         else:
             await self._tell(run_id, answer, asked, {"type": "task.completed"})
 
@@ -125,6 +125,20 @@ class Floor:
 
 
 _JSON = {"content-type": "application/json"}
+
+_TOKENS = {"prompt_tokens": 120, "completion_tokens": 180, "total_tokens": 300}
+_META = {
+    **{f"{who}_{what}": what for who in ("used", "requested") for what in ("provider", "model")},
+    "workflow": "bench",
+    "duration_ms": 0,
+    "tokens": _TOKENS,
+    "usage": _TOKENS,
+    "structured_output": False,
+    "attempts": [
+        {"provider": "openai", "model": "gpt-4o-mini", "duration_ms": 0, "success": True, "status": "success"}
+    ],
+}
+"""What riverflow tells of a provider's answer, three times a run: 400 bytes."""
 
 
 def _may(request: Request) -> bool:

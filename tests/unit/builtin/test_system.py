@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 import time
 import uuid
@@ -52,6 +53,22 @@ def test_a_counter_that_is_used_up_takes_the_next_millisecond() -> None:
 def test_two_processes_in_one_millisecond_differ() -> None:
     one, other = SystemIds(lambda: 1000.0), SystemIds(lambda: 1000.0)
     assert not {one.opaque("dlv") for _ in range(500)} & {other.opaque("dlv") for _ in range(500)}
+
+
+def test_a_forked_child_draws_random_bits_of_its_own() -> None:
+    ids = SystemIds(lambda: 1000.0)
+    ids.channel_id()
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:  # pragma: no cover - another process
+        os.write(write, "".join(ids.channel_id()[-8:] for _ in range(3)).encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as told:
+        theirs = told.read()
+    os.waitpid(child, 0)
+    assert len(theirs) == 24
+    assert theirs != "".join(ids.channel_id()[-8:] for _ in range(3))
 
 
 def test_an_opaque_id_has_26_characters_and_no_dot() -> None:
