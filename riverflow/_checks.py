@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Container, Iterable
 from typing import Protocol
 
-from ._directory import ENDPOINT, WORKFLOW, Directory
+from ._directory import ENDPOINT, STRUCTURED_OUTPUT, WORKFLOW, Directory, Kind
 from .config import Settings
-from .errors import ConfigError, RequestError, Unprocessable
-from .models import Workflow
+from .errors import ConfigError, HttpError, RequestError, Unprocessable
+from .models import Endpoint, Workflow
 from .pipeline import FINALISE, HAND_OFF
+from .urls import check_url
 
 __all__ = ["Checks", "Names"]
+
+MAX_NAME = 200  # characters
 
 
 class Names(Container[str], Iterable[str], Protocol):
@@ -25,6 +29,17 @@ class Checks:
         self._providers = providers
         self._stages = stages
         self._signers = signers
+
+    def name(self, kind: Kind, name: str) -> None:
+        """Raises Unprocessable where a name could not stand in a path, or would not be seen for what it is."""
+        good = 0 < len(name) <= MAX_NAME and name == name.strip() and any(map(str.isalnum, name))
+        if not good or not all(map(_may_stand, name)):
+            raise Unprocessable(
+                f"{kind.name} {name[:MAX_NAME]!r}: a name has 1 to {MAX_NAME} characters: letters, digits, `_ - . :` "
+                "and spaces inside, at least one of them a letter or a digit",
+                code="invalid_name",
+                extra={"param": "name"},
+            )
 
     def workflow(self, workflow: Workflow) -> None:
         """Raises Unprocessable where a provider or a kind of stage is not installed."""
@@ -44,21 +59,38 @@ class Checks:
     async def definitions(self, directory: Directory, settings: Settings) -> None:
         """Refuse to start with definitions that cannot work. Raises ConfigError."""
         project = directory.default_project
+        workflows = (await directory.all(project, WORKFLOW)).values()
+        outputs = (await directory.all(project, STRUCTURED_OUTPUT)).values()
         endpoints = [stored.value for stored in (await directory.all(project, ENDPOINT)).values()]
         try:
-            for stored in (await directory.all(project, WORKFLOW)).values():
-                if stored.in_code:
-                    self.workflow(stored.value)
+            for stored in (stored for stored in workflows if stored.in_code):
+                self.name(WORKFLOW, stored.name)
+                self.workflow(stored.value)
+            for stored in (stored for stored in outputs if stored.in_code):
+                self.name(STRUCTURED_OUTPUT, stored.name)
             for endpoint in endpoints:
-                self.signers(endpoint.signers)
+                self.endpoint(endpoint, settings)
         except RequestError as error:
             raise ConfigError(error.message) from None
-        remote = [endpoint.url for endpoint in endpoints if not endpoint.url.startswith("asgi:")]
-        if remote and not settings.development and not settings.public_url:
+        if endpoints and not settings.development and not settings.public_url:
             raise ConfigError(
-                f"there is a webhook endpoint ({remote[0]}), and backends must know where to call back: set public_url "
-                "(RIVERFLOW_PUBLIC_URL), such as https://api.example.com/river"
+                f"there is a webhook endpoint ({endpoints[0].url}), and backends must know where to call back: set "
+                "public_url (RIVERFLOW_PUBLIC_URL), such as https://api.example.com/river"
             )
+
+    def endpoint(self, endpoint: Endpoint, settings: Settings) -> None:
+        """Raises Unprocessable where an endpoint can never be reached, or no signer of its is installed."""
+        self.signers(endpoint.signers)
+        if endpoint.url.startswith(("http:", "https:")):
+            try:
+                check_url(endpoint.url, "delivery", development=settings.development)
+            except HttpError as error:
+                raise Unprocessable(f"endpoint {endpoint.url}: {error.message}", code="invalid_url") from None
+
+
+def _may_stand(character: str) -> bool:
+    """Letters and digits are those of any script, with their marks (Unicode general categories L, N and M)."""
+    return character in " _-.:" or unicodedata.category(character)[0] in "LMN"
 
 
 def _not_installed(message: str, installed: Iterable[str]) -> Unprocessable:

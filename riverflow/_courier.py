@@ -38,7 +38,8 @@ _hand_off = msgspec.json.Decoder(_HandOff)
 
 
 class Courier:
-    """Carries deliveries by the sender of their URL's scheme."""
+    """Carries deliveries by the sender of their URL's scheme. `secret` signs those to a request's own URL (None: the
+    project's does)."""
 
     def __init__(
         self,
@@ -50,6 +51,7 @@ class Courier:
         policy: RetryPolicy,
         timeout: float,
         handler_timeout: float,
+        secret: str | None = None,
     ) -> None:
         self._senders = senders
         self._signers = signers
@@ -58,6 +60,7 @@ class Courier:
         self._policy = policy
         self._timeout = timeout
         self._handler_timeout = handler_timeout
+        self._secret = secret
 
     async def attempt(self, delivery: Delivery) -> tuple[Answer, Settlement]:
         """Try once. Never raises for what a receiver does."""
@@ -84,7 +87,7 @@ class Courier:
         if sender is None:
             message = f"no sender for {delivery.url.partition(':')[0]!r} URLs is installed"
             return Answer(error="no_sender", message=message), delivery.url
-        signed = self._sign(delivery, endpoint) if sender.signs else {}
+        signed = await self._signed(delivery, endpoint) if sender.signs else {}
         return await sender.send(delivery, signed, self._limit(delivery, now, sender)), delivery.url
 
     async def _endpoint(self, delivery: Delivery) -> Endpoint | None:
@@ -99,8 +102,10 @@ class Courier:
             return self._timeout
         return delivery.expires_at - now if delivery.expires_at is not None else self._handler_timeout
 
-    def _sign(self, delivery: Delivery, endpoint: Endpoint | None) -> dict[str, str]:
-        secret = endpoint.secret if endpoint else self._directory.project(delivery.project_id).secret
+    async def _signed(self, delivery: Delivery, endpoint: Endpoint | None) -> dict[str, str]:
+        secret = endpoint.secret if endpoint else self._secret
+        if secret is None:
+            secret = (await self._directory.known_project(delivery.project_id)).secret
         message = OutgoingMessage(
             id=delivery.id,
             timestamp=int(self._clock.now()),

@@ -13,6 +13,8 @@ __all__ = ["Crew"]
 
 logger = logging.getLogger("riverflow.crew")
 
+STUBBORN = 1.0  # seconds that cancelled work has to end
+
 
 class Crew:
     """At most `size` pieces of work are welcome at once (more are carried, but no more are asked for).
@@ -25,7 +27,7 @@ class Crew:
         self._size = size
         self._freed = freed
         self._stranded = stranded
-        self._group: asyncio.TaskGroup | None = None
+        self._closed = False
         self._tasks: dict[str, set[asyncio.Task[None]]] = {}
         self._busy = 0
 
@@ -34,14 +36,12 @@ class Crew:
         """How much more work is welcome."""
         return self._size - self._busy
 
-    def work_in(self, group: asyncio.TaskGroup) -> None:
-        """Name the task group that owns the work from now on."""
-        self._group = group
-
     def spawn(self, run_id: str, work: Coroutine[Any, Any, None]) -> None:
-        """Start work for a run."""
-        assert self._group is not None, "riverflow is not running"
-        task = self._group.create_task(self._guarded(run_id, work))
+        """Start work for a run. After the end nothing is started: what is due is on no lease then, for others."""
+        if self._closed:
+            work.close()
+            return
+        task = asyncio.get_running_loop().create_task(self._guarded(run_id, work))
         self._busy += 1
         self._tasks.setdefault(run_id, set()).add(task)
         task.add_done_callback(lambda done: self._done(run_id, done))
@@ -54,15 +54,22 @@ class Crew:
                 task.cancel()
 
     async def finish(self, timeout: float) -> None:
-        """Wait for the work in hand, so many seconds at most; then stop it."""
-        working = [task for tasks in self._tasks.values() for task in tasks]
-        if not working:
-            return
-        _, late = await asyncio.wait(working, timeout=timeout)
-        for task in late:
+        """Wait for the work in hand and what follows from it, so many seconds at most; then stop it. Work that does not
+        let itself be stopped is left behind, with a word in the log."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        while (working := self._working()) and (left := deadline - loop.time()) > 0:
+            await asyncio.wait(working, timeout=left)
+        self._closed = True
+        for task in self._working():
             task.cancel()
-        if late:
-            await asyncio.wait(late)
+        if working := self._working():
+            await asyncio.wait(working, timeout=STUBBORN)
+        for run_id in self._tasks:
+            logger.error("run %s: its work does not stop; it is left behind", run_id)
+
+    def _working(self) -> list[asyncio.Task[None]]:
+        return [task for tasks in self._tasks.values() for task in tasks]
 
     def _done(self, run_id: str, task: asyncio.Task[None]) -> None:
         tasks = self._tasks[run_id]

@@ -64,7 +64,7 @@ class WhoIsTold(msgspec.Struct, frozen=True):
     def targets(self, plan: Plan, type: str, event_name: str | None) -> tuple[Target, ...]:
         """Hand-off: a handler wins, else the request's own URL, else every endpoint whose filter takes the event.
         Completion: the handler for it and the endpoints; event-driven runs tell only endpoints that name it.
-        Failure: the handler for it and the endpoints that name it."""
+        Failure: the handler for it and the endpoints that name it. The request's own URL stands in for all of them."""
         if type == "task.ai_generated":
             if event_name in self.handlers:
                 return (Target(url=f"local:{event_name}"),)
@@ -72,7 +72,8 @@ class WhoIsTold(msgspec.Struct, frozen=True):
         local = (Target(url=f"local:{type}"),) if type in self.handlers else ()
         if type == "task.completed" and plan.event_name is None:
             return local + self._remote(plan, lambda e: _takes(e, type))
-        return local + tuple(_target(e) for e in self.endpoints if e.enabled and _names(e, type))
+        candidates = [e for e in self.endpoints if plan.webhook_url in (None, e.url)]
+        return local + tuple(_target(e) for e in candidates if e.enabled and _names(e, type))
 
     def _remote(self, plan: Plan, takes: Callable[[Endpoint], bool]) -> tuple[Target, ...]:
         url = plan.webhook_url
@@ -123,29 +124,35 @@ class Directory:
     async def open(self) -> None:
         """Find the default project, or make it on the first start."""
         await self.refresh()
+        self.default_project = (await self.make_project("default")).id
+
+    async def make_project(self, name: str) -> Project:
+        """The project of that name; made where there is none."""
         for _ in range(2):
-            found = await self._documents.get(_PROJECTS, "project", "default")
+            found = await self._documents.get(_PROJECTS, "project", name)
             if found is not None:
-                break
+                project = msgspec.json.decode(found.body, type=Project)
+                self._projects[project.id] = project
+                return project
             project = Project(
-                id=str(uuid.UUID(self._ids.channel_id())),
-                name="default",
-                secret=self._ids.secret(),
-                token_secret=self._ids.secret(),
+                id=self._ids.channel_id(), name=name, secret=self._ids.secret(), token_secret=self._ids.secret()
             )
             try:
-                body = codec.encode(project)
-                await self._put(_PROJECTS, "project", "default", body, expected_version=0)
+                await self._put(_PROJECTS, "project", name, codec.encode(project), expected_version=0)
             except VersionConflict:
                 continue  # another process was first: read its project
-        if found is None:
-            raise ConfigError("the store does not keep the default project")
-        project = msgspec.json.decode(found.body, type=Project)
-        self._projects[project.id] = project
-        self.default_project = project.id
+        raise ConfigError(f"the store does not keep the project {name!r}")
+
+    async def known_project(self, project_id: str) -> Project:
+        """A project by its id, made here or in another process. Raises NotFound."""
+        if project_id not in self._projects:
+            for document in await self._documents.list(_PROJECTS, "project"):
+                project = msgspec.json.decode(document.body, type=Project)
+                self._projects[project.id] = project
+        return self.project(project_id)
 
     def project(self, project_id: str) -> Project:
-        """A project by its id. Raises NotFound."""
+        """A project that is known here. Raises NotFound."""
         try:
             return self._projects[project_id]
         except KeyError:
@@ -176,7 +183,7 @@ class Directory:
 
     async def find(self, project_id: str, kind: Kind, name: str) -> Stored:
         """One by name (endpoints: by id). Raises NotFound that lists what there is."""
-        known = await self.all(project_id, kind)
+        known = await self._all_with(project_id, kind, name)
         if name in known:
             return known[name]
         some = ", ".join(sorted(known)[:10]) or "none yet"
@@ -184,13 +191,24 @@ class Directory:
 
     async def workflow(self, project_id: str, name: str) -> Workflow:
         """A workflow by name. Raises NotFound (`model_not_found`, as the contract names it)."""
-        known = await self.all(project_id, WORKFLOW)
+        known = await self._all_with(project_id, WORKFLOW, name)
         if name in known:
             workflow: Workflow = known[name].value
             return workflow
+        some = ", ".join(sorted(known)[:10]) or "none yet"
         raise NotFound(
-            f"The workflow {name!r} does not exist in this project", code="model_not_found", extra={"param": "workflow"}
+            f"The workflow {name!r} does not exist in this project (there are: {some})",
+            code="model_not_found",
+            extra={"param": "workflow"},
         )
+
+    async def _all_with(self, project_id: str, kind: Kind, name: str) -> Mapping[str, Stored]:
+        """Everything of a kind, read anew where the name is missing: another process may just have made it."""
+        known = await self.all(project_id, kind)
+        if name not in known:
+            await self.refresh()
+            known = await self.all(project_id, kind)
+        return known
 
     async def structured_output(self, project_id: str, reference: str) -> StructuredOutput | None:
         """By name or id; None where there is none (yet)."""

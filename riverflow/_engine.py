@@ -19,15 +19,10 @@ from ._crew import Crew
 from ._directory import Directory
 from ._intake import Intake, Submission, parse_callback
 from ._recent import Recent
-from ._runner import Runner, answer_digest
+from ._runner import RETRY_AFTER, Runner, answer_digest
 from ._sweeper import Sweeper
 from .config import Settings
-from .errors import (
-    NotFound,
-    Overloaded,
-    StoreError,
-    Unauthenticated,
-)
+from .errors import NotFound, Overloaded, StoreError, Unauthenticated, Unprocessable
 from .models import Claim, Entry, Frame, Json, Plan, Project, Record, Run, TokenClaims
 from .ports import (
     Clock,
@@ -118,7 +113,7 @@ class Engine:
         self._crew: Crew = Crew(
             parts.settings.concurrency,
             freed=lambda: self._sweeper.notice(parts.clock.now()),
-            stranded=lambda run_id: self._runner.give_back(run_id, None, 1),
+            stranded=lambda run_id: self._runner.give_back(run_id, None, RETRY_AFTER),
         )
         self._runner: Runner = Runner(
             log=parts.store.log,
@@ -134,6 +129,7 @@ class Engine:
                 policy=MODELRIVER,
                 timeout=parts.settings.delivery_timeout,
                 handler_timeout=parts.settings.callback_timeout,
+                secret=parts.settings.webhook_secret,
             ),
             stages=parts.stages,
             middleware=parts.middleware,
@@ -153,7 +149,6 @@ class Engine:
         """Keep the lease, sweep and watch until left; then drain."""
         await self._sweeper.renew()
         async with asyncio.TaskGroup() as group:
-            self._crew.work_in(group)
             service = [
                 group.create_task(self._sweeper.keep_lease(), name="riverflow lease"),
                 group.create_task(self._sweeper.run(), name="riverflow sweeper"),
@@ -173,11 +168,17 @@ class Engine:
         meanwhile, the readers find in the log."""
         while True:
             try:
-                await notifier.listen(self.hub.wake)
+                await notifier.listen(self._woken)
             except Exception:
                 logger.warning("the notifier failed; it is listened to again", exc_info=True)
             await self._clock.sleep(1.0)
             self.hub.wake(None)
+
+    def _woken(self, run_id: str | None) -> None:
+        """Another process has written to a run (None: to some)."""
+        self.hub.wake(run_id)
+        if run_id is not None and self._runner.runs_stage_of(run_id):
+            self._crew.spawn(run_id, self._runner.look(run_id))
 
     async def _drain(self, service: list[asyncio.Task[None]]) -> None:
         """Take nothing new, let what runs finish within `drain_timeout`, give the rest back."""
@@ -197,7 +198,7 @@ class Engine:
     async def submit(self, project_id: str, body: bytes, base_url: str) -> Accepted:
         """Accept a request: durable when this returns."""
         self._check_accepting()
-        self._directory.project(project_id)  # raises NotFound before anything is written
+        await self._directory.known_project(project_id)  # raises NotFound before anything is written
         submission = await self._intake.submission(project_id, body, base_url)
         decision = await self._start(project_id, submission)
         run = decision.record.run
@@ -213,11 +214,13 @@ class Engine:
         """Take a callback. Raises NotFound, NotWaiting (409), Expired (410) and what parsing raises."""
         outcome = parse_callback(body)
         answered = _machine.Answered(stage, outcome, answer_digest(outcome))
-        record, decision = await self._runner.answer(project_id, run_id, answered)
+        decision = await self._runner.answer(project_id, run_id, answered)
         if isinstance(decision, _machine.Repeated):
-            return Resumed(run=record.run, stage=decision.receipt.stage, form=decision.receipt.form, repeated=True)
-        receipt = decision.record.receipts[-1]
-        return Resumed(run=decision.record.run, stage=receipt.stage, form=receipt.form, repeated=False)
+            receipt, run = decision.receipt, decision.run
+        else:
+            receipt, run = decision.record.receipts[-1], decision.record.run
+        repeated = isinstance(decision, _machine.Repeated)
+        return Resumed(run=run, stage=receipt.stage, form=receipt.form, repeated=repeated)
 
     async def cancel(self, project_id: str, run_id: str) -> Run:
         """End a run as `error` with code `cancelled`; the provider's request is dropped. Raises NotFound,
@@ -265,7 +268,8 @@ class Engine:
         return await self.hub.subscribe(project_id, channel_id, after=after, everything=everything)
 
     async def reconnect(self, project_id: str, run_id: str) -> Accepted:
-        """A fresh socket token for an existing run. Raises NotFound, or Expired where its retention is over."""
+        """A fresh socket token for an existing run. Raises NotFound."""
+        await self._directory.known_project(project_id)
         record = await self.record(project_id, run_id)
         submission = Submission(plan=record.plan, request=record.request, warnings=[])
         return Accepted(
@@ -280,7 +284,7 @@ class Engine:
         """See ports.Channels."""
         claims = _tokens.peek(token)
         try:
-            project = self._directory.project(claims.project_id)
+            project = await self._directory.known_project(claims.project_id)
         except NotFound:
             raise Unauthenticated("the socket token is not valid", code="token_invalid") from None
         return _tokens.read(token, project.token_secret, self._clock.now())
@@ -303,10 +307,35 @@ class Engine:
         run_id = self._parts.ids.channel_id()
         routing = await self._directory.routing(project_id)
         plan, request, warnings = submission.plan, submission.request, submission.warnings
-        warnings += _doubts(plan, routing)
+        warnings += self._doubts(plan, routing)
         decision = _machine.start(run_id, project_id, plan, request, now, routing, warnings)
         await self._runner.begin(decision, owned=self._crew.room > 0)
         return decision
+
+    def _doubts(self, plan: Plan, routing: _machine.Routing) -> list[str]:
+        """What may keep an accepted run from succeeding. Raises Unprocessable for what must not be tried."""
+        type = "task.completed" if plan.event_name is None else "task.ai_generated"
+        targets = routing.targets(plan, type, plan.event_name)
+        remote = [target for target in targets if not target.url.startswith("local:")]
+        doubts = []
+        if plan.event_name is not None and not targets:
+            doubts.append(
+                f"no handler and no enabled webhook endpoint takes {plan.event_name!r}: unless a callback comes, the "
+                f"run fails {plan.callback_timeout:g} seconds after the AI has answered"
+            )
+        if plan.event_name is not None and remote and not plan.base_url:
+            if not self._settings.development:
+                raise Unprocessable(
+                    "set public_url (RIVERFLOW_PUBLIC_URL) first: a backend is told to call back there",
+                    code="public_url_required",
+                )
+            doubts.append("public_url is not set: the backend is told a callback URL without a host")
+        if any(target.endpoint_id is None for target in remote) and not self._settings.webhook_secret:
+            doubts.append(
+                "webhook_url is not a registered endpoint and no webhook_secret is set: the receiver cannot verify the "
+                "signature"
+            )
+        return doubts
 
     def _token(self, run: Run, submission: Submission) -> str:
         now = self._clock.now()
@@ -332,18 +361,3 @@ class Engine:
 
     def _take(self, claim: Claim) -> None:
         self._crew.spawn(claim.run_id, self._runner.take(claim))
-
-
-def _doubts(plan: Plan, routing: _machine.Routing) -> list[str]:
-    """What may keep an accepted run from succeeding."""
-    if plan.event_name is None:
-        return []
-    targets = routing.targets(plan, "task.ai_generated", plan.event_name)
-    if not targets:
-        return [
-            f"no handler and no enabled webhook endpoint takes {plan.event_name!r}: unless a callback comes, the run "
-            f"fails {plan.callback_timeout:g} seconds after the AI has answered"
-        ]
-    if not plan.base_url and any(not target.url.startswith("local:") for target in targets):
-        return ["public_url is not set: the backend is told a callback URL without a host"]
-    return []

@@ -39,6 +39,10 @@ class Gate:
             known = await answer if inspect.isawaitable(answer) else answer
             if known is not None:
                 return known
+        if not self._keys and not self._authenticators:
+            raise Unauthenticated(
+                "nobody can come in: riverflow has no API key here; set RIVERFLOW_API_KEY", code="no_api_key_configured"
+            )
         if credential is None:
             raise Unauthenticated("give an API key: Authorization: Bearer <key>", code="missing_api_key")
         raise Unauthenticated("Invalid API key")

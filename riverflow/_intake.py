@@ -6,16 +6,16 @@ It checks what the caller said and resolves what he named; it accepts nothing by
 from __future__ import annotations
 
 from typing import Annotated, Any
-from urllib.parse import urlsplit
 
 import msgspec
 
 from . import codec
 from ._directory import STRUCTURED_OUTPUT, Directory, identifier
 from .config import Settings
-from .errors import InvalidRequest, PipelineError, Unprocessable
+from .errors import HttpError, InvalidRequest, PipelineError, Unprocessable
 from .models import Completed, Failed, Json, MaybeJson, Plan, StructuredOutput, Workflow
 from .schema import SchemaError, check_schema
+from .urls import check_url
 
 __all__ = ["CallbackRequest", "Intake", "Submission", "SubmitRequest", "parse_callback", "remote_url"]
 
@@ -29,7 +29,7 @@ class SubmitRequest(msgspec.Struct, frozen=True, kw_only=True):
     workflow: str | None = None
     provider: str | None = None
     model: str | None = None
-    messages: list[Any] | None = None
+    messages: list[dict[str, Any]] | None = None
     prompt: str | None = None
     input: Any = None
     inputs: Any = None
@@ -147,8 +147,8 @@ class Intake:
             schema=codec.from_python(output.schema) if output is not None else None,
             template=workflow.template,
             sample_data=codec.from_python(sample) if sample is not None else None,
-            callback_timeout=workflow.callback_timeout,
-            provider_timeout=workflow.provider_timeout,
+            callback_timeout=workflow.callback_timeout or self._settings.callback_timeout,
+            provider_timeout=workflow.provider_timeout or self._settings.provider_timeout,
         )
         return _Draft(plan=plan, cache_fields=workflow.cache_fields, warnings=tuple(warnings))
 
@@ -170,25 +170,23 @@ class Intake:
 
 
 def remote_url(url: str, settings: Settings, field: str) -> str:
-    """A URL that a caller may name as a webhook target: http(s) only, https in production; `asgi:` and `local:` would
-    step round the outer app's doors. Raises Unprocessable. (Addresses are vetted when it is dialled.)"""
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        good = False
-    if not good or len(url) > 2048 or any(ord(c) <= 0x20 or ord(c) == 0x7F for c in url):
-        raise Unprocessable(
-            f"{field}: give an http(s) URL such as https://api.example.com/webhooks/ai",
-            code="invalid_url",
-            extra={"param": field},
-        )
-    if parts.scheme == "http" and not settings.development:
+    """A URL that a caller may name as a webhook target: http(s) only, https in production, by the egress guard's rules
+    of text; `asgi:` and `local:` would step round the outer app's doors. Raises Unprocessable. (Addresses are vetted
+    when it is dialled.)"""
+    if url.startswith("http://") and not settings.development:
         raise Unprocessable(
             f"{field}: only https URLs are called in production (RIVERFLOW_ENV=development allows http)",
             code="https_required",
             extra={"param": field},
         )
+    try:
+        check_url(url, "delivery", development=settings.development)
+    except HttpError as error:
+        raise Unprocessable(
+            f"{field}: {error.message}; give an http(s) URL such as https://api.example.com/webhooks/ai",
+            code="invalid_url",
+            extra={"param": field},
+        ) from None
     return url
 
 

@@ -76,9 +76,10 @@ Input = StageFinished | Answered | TimedOut | Cancelled
 
 
 class Repeated(msgspec.Struct, frozen=True):
-    """The same answer came again: nothing changes, and it is acknowledged as the first was."""
+    """The same answer came again: nothing changes, and it is acknowledged as the first was. `run` is as it stands."""
 
     receipt: Receipt
+    run: Run
 
 
 # The verbs ----------------------------------------------------------------------------------------------
@@ -177,7 +178,7 @@ def _answered_too_late(record: Record, taken: Answered, now: float, routing: Rou
     receipt = next((r for r in record.receipts if r.stage == stage.name), None)
     if receipt is not None:
         if receipt.digest == taken.digest:
-            return Repeated(receipt)
+            return Repeated(receipt, record.run)
         raise NotWaiting(
             f"stage {stage.name!r} has already been answered, with another body; the first answer counts",
             code="already_answered",
@@ -199,8 +200,10 @@ def _answered_too_late(record: Record, taken: Answered, now: float, routing: Rou
 
 
 def _timed_out(record: Record, taken: TimedOut, now: float, routing: Routing) -> Decision:
-    stage = current_stage(record)
-    deadline = _payloads.iso(record.run.deadline_at or now)
+    stage, deadline_at = current_stage(record), record.run.deadline_at or now
+    if now < deadline_at:
+        return _not_due(record, taken, now, routing)
+    deadline = _payloads.iso(deadline_at)
     entry = Entry(kind="callback.timed_out", at=now, stage=stage.name, data=Json(codec.splice(deadline_at=deadline)))
     failure = Failed(
         code="callback_timeout",

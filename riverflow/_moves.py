@@ -77,7 +77,14 @@ def hand_off(
     """Mint the callback and the deliveries that tell of it, in one breath; its clock starts here."""
     deadline = now + (timeout or record.plan.callback_timeout)
     first = record.run.status == "pending"
-    run = _moved(record.run, status="ai_generated", stage=stage.name, phase="waiting", deadline_at=deadline)
+    run = _moved(
+        record.run,
+        status="ai_generated",
+        event_name=record.run.event_name or event_name,
+        stage=stage.name,
+        phase="waiting",
+        deadline_at=deadline,
+    )
     record = msgspec.structs.replace(record, run=run)
     entries = list(before)
     if first:

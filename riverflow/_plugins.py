@@ -61,6 +61,8 @@ class Plugins:
         if discover:
             self._load_installed()
         for plugin in explicit:
+            if isinstance(plugin, str):
+                raise PluginError(f"plugins are modules or objects with hook implementations, not the text {plugin!r}")
             self._register(plugin, getattr(plugin, "__name__", None) or type(plugin).__qualname__)
         try:
             self._manager.check_pending()

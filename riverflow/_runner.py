@@ -6,6 +6,7 @@ timer (that is `_sweeper`).
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -21,11 +22,13 @@ from .errors import Expired, Failure, NotFound, NotWaiting, RequestError, StageE
 from .models import Append, Claim, Completed, Delivery, Entry, Failed, Outcome, Record, Settlement
 from .pipeline import Stage
 from .ports import Clock, Notifier, Queue, RunLog, StageContext, StageMiddleware, StageRunner
-from .retry import RetryPolicy
+from .retry import STAGE, RetryPolicy
 
-__all__ = ["Runner", "answer_digest"]
+__all__ = ["RETRY_AFTER", "Runner", "answer_digest"]
 
 REMEMBERED = 1000  # waiting runs whose record is kept in memory
+RETRY_AFTER = 5.0  # seconds until work that broke off for a reason nobody foresaw is tried again
+REMEMBERED_BYTES = 64 * 1024  # of request and outputs, each
 
 logger = logging.getLogger("riverflow.runner")
 
@@ -79,6 +82,7 @@ class Runner:
         self._notice = notice
         self._observe = observe
         self._waiting: dict[str, Record] = {}
+        self._in_stage: dict[str, asyncio.Task[Any] | None] = {}
 
     # Verbs
 
@@ -117,20 +121,19 @@ class Runner:
 
     async def answer(
         self, project_id: str, run_id: str, answered: _machine.Answered
-    ) -> tuple[Record, _machine.Decision | _machine.Repeated]:
-        """Take a callback: the record it met, and what was decided. Runs that began to wait here are still in memory;
-        where that memory is no longer true (another process was at work), the log has the last word. Raises NotFound
-        and what the machine raises."""
+    ) -> _machine.Decision | _machine.Repeated:
+        """Take a callback. Runs that began to wait here are still in memory; where that memory is no longer true
+        (another process was at work), the log has the last word. Raises NotFound and what the machine raises."""
         record = self._waiting.get(run_id)
         if record is not None and record.run.project_id == project_id:
             try:
-                return record, await self.apply(record, answered)
+                return await self.apply(record, answered)
             except RequestError:
                 logger.debug("run %s: refused on what is remembered; the log is asked", run_id)
         record = await self.load(project_id, run_id)
         if record is None:
             raise NotFound(f"no run {run_id!r} in this project", code="channel_not_found")
-        return record, await self.apply(record, answered)
+        return await self.apply(record, answered)
 
     async def take(self, claim: Claim) -> None:
         """Go on with claimed work: try a delivery, time a run out, or run its stage again."""
@@ -152,10 +155,9 @@ class Runner:
         stored = await self._log.load(project_id, run_id)
         return _machine.rebuild(stored.run, stored.checkpoints) if stored is not None else None
 
-    async def give_back(self, run_id: str, delivery_id: str | None, attempt: int) -> None:
-        """After an unforeseen error: let the work be tried again on the retry schedule. While the store does not
+    async def give_back(self, run_id: str, delivery_id: str | None, delay: float) -> None:
+        """After an unforeseen error: let the work be tried again, so many seconds from now. While the store does not
         answer, this keeps asking: nobody else can free what a living process holds."""
-        delay = self._policy.delay_after(attempt) or self._policy.delays[-1]
         due_at = self._clock.now() + delay
         while True:
             try:
@@ -165,6 +167,18 @@ class Runner:
                 logger.warning("run %s: could not be given back, to be tried again", run_id, exc_info=True)
                 await self._clock.sleep(1.0)
         self._notice(due_at)
+
+    async def look(self, run_id: str) -> None:
+        """Another process has written to a run whose stage is running here: where it has ended the run (a cancel), the
+        stage is stopped and its request to the provider dropped."""
+        stored = await self._log.load(None, run_id)
+        task = self._in_stage.get(run_id)
+        if stored is not None and stored.run.phase == "done" and task is not None:
+            task.cancel()
+
+    def runs_stage_of(self, run_id: str) -> bool:
+        """Whether a stage of the run is running here."""
+        return run_id in self._in_stage
 
     # Stages
 
@@ -180,20 +194,30 @@ class Runner:
         run: Callable[[StageContext], Awaitable[Outcome]] = runner.run
         for middleware in reversed(self._middleware):
             run = _wrapped(middleware, run)
+        self._in_stage[record.run.id] = asyncio.current_task()
+        limit = asyncio.timeout(stage.timeout)
         try:
-            return await run(context)
+            async with limit:
+                return await run(context)
         except Failure as failure:
             return Failed(code=failure.code, message=failure.message)
         except Exception as error:
+            if limit.expired():
+                return Failed(code="stage_timeout", message=f"stage {stage.name!r} took over {stage.timeout:g} seconds")
             return await self._stage_broke(context, error)
+        finally:
+            del self._in_stage[record.run.id]
 
     async def _stage_broke(self, context: StageContext, error: Exception) -> Outcome | None:
         run, stage = context.record.run, context.stage
         final = isinstance(error, StageError) and not error.retryable
-        if final or context.attempt >= self._policy.attempts:
-            return Failed(code="stage_error", message=f"stage {stage.name!r} failed: {type(error).__name__}: {error}")
+        delay = STAGE.delay_after(context.attempt)
+        if final or delay is None:
+            # The message is the browser's as well: what a foreign exception says may be nobody's business there.
+            logger.error("run %s: stage %r failed for good", run.id, stage.name, exc_info=error)
+            return Failed(code="stage_error", message=f"stage {stage.name!r} failed")
         logger.warning("run %s: stage %r failed, to be tried again", run.id, stage.name, exc_info=error)
-        await self.give_back(run.id, None, context.attempt)
+        await self.give_back(run.id, None, delay)
         return None
 
     async def _advance(self, record: Record, outcome: Outcome) -> _machine.Decision | None:
@@ -228,7 +252,7 @@ class Runner:
             await self._attempt(delivery, record)
         except Exception:
             logger.exception("delivery %s: unforeseen error; the work is given back", delivery.id)
-            await self.give_back(delivery.run_id, delivery.id, delivery.attempt)
+            await self.give_back(delivery.run_id, delivery.id, RETRY_AFTER)
 
     async def _attempt(self, delivery: Delivery, record: Record | None) -> None:
         """One attempt, and what comes of it. A handler's answer decides its stage in the same append."""
@@ -297,17 +321,20 @@ class Runner:
         settled: Settlement | None = None,
     ) -> None:
         run = decision.record.run
-        number = await self._log.append(
-            Append(
-                run=run,
-                owner=owner,
-                entries=decision.entries,
-                expected_version=expected_version,
-                deliveries=decision.deliveries,
-                settled=settled,
-                closes=decision.closes,
-            )
+        append = Append(
+            run=run,
+            owner=owner,
+            entries=decision.entries,
+            expected_version=expected_version,
+            deliveries=decision.deliveries,
+            settled=settled,
+            closes=decision.closes,
         )
+        try:
+            number = await self._log.append(append)
+        except asyncio.CancelledError:
+            self._spawn(run.id, self._let_go(append))
+            raise
         entries = decision.entries if settled is None else (settled.entry, *decision.entries)
         if expected_version is None:
             self._hub.born(run.project_id, run.id)
@@ -316,10 +343,21 @@ class Runner:
         if run.phase == "waiting" and run.deadline_at is not None:
             self._notice(run.deadline_at)
 
+    async def _let_go(self, append: Append) -> None:
+        """The caller was cancelled while his decision was being written, and it may be written all the same: what it
+        leased to this process is given back, so that somebody goes on with it."""
+        now = self._clock.now()
+        await self._queue.reschedule(append.run.id, None, append.run.deadline_at or now)
+        for delivery in append.deliveries:
+            await self._queue.reschedule(append.run.id, delivery.id, now)
+        self._hub.wake(append.run.id)
+        self._notice(now)
+
     def _remember(self, record: Record) -> None:
-        """Keep the newest waiting runs: most are answered by a callback within seconds, here."""
+        """Keep the newest waiting runs, unless they are large: most are answered by a callback within seconds, here."""
         self._waiting.pop(record.run.id, None)
-        if record.run.phase == "waiting":
+        size = len(bytes(record.request)) + sum(len(bytes(output.data)) for output in record.outputs)
+        if record.run.phase == "waiting" and size <= REMEMBERED_BYTES:
             self._waiting[record.run.id] = record
             if len(self._waiting) > REMEMBERED:
                 del self._waiting[next(iter(self._waiting))]

@@ -20,6 +20,7 @@ __all__ = ["Sweeper"]
 logger = logging.getLogger("riverflow.sweeper")
 
 BATCH = 100
+RESERVE = 10  # runs that are claimed a second though there is no room: deadlines do not wait for slow providers
 
 
 class Sweeper:
@@ -83,20 +84,20 @@ class Sweeper:
     async def sweep(self) -> bool:
         """Claim once; whether there may be more that fits."""
         self._noticed = math.inf
-        limit = min(self._room(), BATCH)
-        if limit <= 0:
-            return False
-        claims = await self._queue.claim_due(self._owner, self._clock.now(), lanes=tuple(self._lanes()), limit=limit)
+        room = self._room()
+        limit, lanes = (min(room, BATCH), tuple(self._lanes())) if room > 0 else (RESERVE, ())
+        claims = await self._queue.claim_due(self._owner, self._clock.now(), lanes=lanes, limit=limit)
         for claim in claims:
             self._take(claim)
-        return len(claims) == limit
+        return room > 0 and len(claims) == limit
 
     async def _next_wake(self) -> float:
         """The next due time, but look at least once a lease: another process may have died."""
         now = self._clock.now()
         latest = now + self._lease
         if self._room() <= 0:
-            return latest
+            due_at = await self._queue.next_due(now, ())
+            return latest if due_at is None else min(max(due_at, now + 1.0), latest)
         due_at = await self._queue.next_due(now, tuple(self._lanes()))
         return latest if due_at is None else min(due_at, latest)
 

@@ -11,6 +11,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
+
 from . import codec
 from ._assembly import Assembly, Running
 from ._plugins import Plugins
@@ -70,6 +72,7 @@ class Riverflow:
         self._functions: dict[str, Callable[..., Any]] = {}
         self._wrapped: ASGIApp | None = None
         self._running: Running | None = None
+        _check_types(self.declared)
         _check_names(self.declared)
 
     # Registration
@@ -81,6 +84,8 @@ class Riverflow:
         (a JSON object), a Result, or `event.defer()`; or it raises Failure. Raises ConfigError where the event has a
         handler already.
         """
+
+        _named(event, "event", "river.on")
 
         def register(function: F) -> F:
             if event in self._handlers:
@@ -95,6 +100,8 @@ class Riverflow:
 
         It takes a StageContext and returns the stage's data (a JSON value) or an Outcome; it may raise Failure.
         """
+
+        _named(kind, "kind", "river.stage")
 
         def register(function: F) -> F:
             if kind in self._functions:
@@ -121,11 +128,22 @@ class Riverflow:
         accepted = await running.engine.submit(project, codec.encode(request), base_url)
         return RunHandle(running.engine, project, accepted)
 
+    async def run(self, channel_id: str, *, project_id: str | None = None) -> RunHandle:
+        """A run that was accepted earlier, perhaps by another process. Raises NotFound."""
+        running = self._started()
+        project = project_id or running.directory.default_project
+        return RunHandle(running.engine, project, await running.engine.reconnect(project, channel_id))
+
     @property
     def guarded(self) -> bool:
         """Whether anybody can come in over HTTP: there is an API key or an authenticator."""
         plugin = self.plugins.first("riverflow_authenticator")
         return bool(self.settings.api_key) or self._authenticator is not None or plugin is not None
+
+    async def project(self, name: str) -> str:
+        """The id of the project of that name, made where there is none: what an `authenticator` maps its users to.
+        Projects see nothing of one another."""
+        return (await self._started().directory.make_project(name)).id
 
     @property
     def project_id(self) -> str:
@@ -209,9 +227,31 @@ NOT_STARTED = (
 )
 
 
+def _named(name: object, what: str, decorator: str) -> None:
+    """A decorator written without its brackets would register nothing. Raises ConfigError."""
+    if not isinstance(name, str) or not name:
+        raise ConfigError(f'write @{decorator}("<{what}>"): the decorator takes the name of the {what}')
+
+
+def _check_types(declared: Declarations) -> None:
+    """What was built in code is checked as a configuration file would be. Raises ConfigError."""
+    for kind, struct in (("workflows", Workflow), ("endpoints", Endpoint), ("structured_outputs", StructuredOutput)):
+        for thing in getattr(declared, kind):
+            if not isinstance(thing, struct):
+                raise ConfigError(f"{kind}: give {struct.__name__} objects, not {type(thing).__name__}")
+            try:
+                msgspec.convert(msgspec.to_builtins(thing), struct)
+            except (msgspec.ValidationError, TypeError) as error:
+                raise ConfigError(f"{kind}: {thing!r}: {error}") from None
+
+
 def _check_names(declared: Declarations) -> None:
-    for kind in ("workflows", "structured_outputs"):
-        names = [thing.name for thing in getattr(declared, kind)]
+    named = {
+        "workflows": [workflow.name for workflow in declared.workflows],
+        "structured_outputs": [output.name for output in declared.structured_outputs],
+        "endpoints (give each an id where they share a URL)": [e.id or e.url for e in declared.endpoints],
+    }
+    for kind, names in named.items():
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ConfigError(f"{kind}: defined twice: {', '.join(twice)}")

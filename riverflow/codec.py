@@ -97,6 +97,8 @@ def _check_depth(text: bytes) -> None:
 
 
 def _read(decoder: msgspec.json.Decoder[Any], data: bytes | memoryview) -> Any:
+    if not data:
+        raise InvalidRequest("the body is empty; give JSON", code="invalid_json")
     try:
         return decoder.decode(data)
     except RecursionError:

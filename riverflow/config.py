@@ -6,10 +6,11 @@ itself at import; `Settings.load` is told which.
 
 from __future__ import annotations
 
+import logging
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 from urllib.parse import urlsplit
 
 import msgspec
@@ -18,6 +19,8 @@ from .errors import ConfigError
 from .models import Endpoint, StructuredOutput, Workflow
 
 __all__ = ["Declarations", "Settings", "read_file"]
+
+logger = logging.getLogger("riverflow.config")
 
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -31,6 +34,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     api_key: str | None = None
     env: Literal["production", "development"] = "production"
     public_url: str | None = None
+    webhook_secret: str | None = None
     max_body_bytes: Count = 10 * 1024 * 1024
     callback_timeout: Seconds = 300.0
     delivery_timeout: Seconds = 30.0
@@ -80,6 +84,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             if name not in known:
                 raise ConfigError(f"configuration file: unknown setting {name!r}; known are {', '.join(known)}")
             take(name, value, "configuration file")
+        meant = {variable for name in known for variable in _variables(name)}
+        for variable in environ or {}:
+            if variable.startswith("RIVERFLOW_") and variable not in meant:
+                logger.warning("the environment variable %s is no setting of riverflow's; it is ignored", variable)
         for name in known:
             for variable in _variables(name):
                 if variable in (environ or {}):
@@ -93,7 +101,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             try:
                 values[name] = msgspec.convert(value, field, strict=False)
             except msgspec.ValidationError as error:
-                raise ConfigError(f"{sources[name]}: {error}") from None
+                choices = ", ".join(map(str, get_args(field))) if get_origin(field) is Literal else ""
+                cure = f"; one of {choices}" if choices else ""
+                raise ConfigError(f"{sources[name]}: {error}{cure}") from None
         settings = cls(**values)
         settings._check()
         return settings
@@ -114,7 +124,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigError(f"database_url {self.database_url!r}: give a URL, such as sqlite:////absolute/path.db")
 
 
-_SECRET = frozenset({"api_key", "openai_api_key", "database_url", "plugins"})
+_SECRET = frozenset({"api_key", "webhook_secret", "openai_api_key", "database_url", "plugins"})
 
 
 def _variables(name: str) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ This module holds values and what can be said from them alone; it decides nothin
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Literal
+from uuid import UUID
 
 import msgspec
 
@@ -56,6 +57,7 @@ __all__ = [
     "Usage",
     "Waiting",
     "Workflow",
+    "canonical_id",
     "lane_of",
 ]
 
@@ -107,7 +109,8 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `event_name` puts an `enrich` hand-off between generate and finalise. `pipeline` replaces the default
     stages. `structured_output_id` is the id or the name of a structured output. `cache_fields` are dot
     paths into the request that are echoed as customer data. `callback_timeout` (seconds) is how long a
-    hand-off waits for its answer; `provider_timeout` (seconds) bounds one attempt of one provider.
+    hand-off waits for its answer; `provider_timeout` (seconds) bounds one attempt of one provider; where they are
+    None the settings of the same names count.
     `template` and `sample_data` are what the `echo` provider answers from.
     """
 
@@ -120,8 +123,8 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     instructions: str | None = None
     structured_output_id: str | None = None
     cache_fields: tuple[str, ...] = ()
-    callback_timeout: float = 300.0
-    provider_timeout: float = 300.0
+    callback_timeout: float | None = None
+    provider_timeout: float | None = None
     pipeline: tuple[Stage, ...] | None = None
     template: str | None = None
     sample_data: Any = None
@@ -420,6 +423,15 @@ class OutgoingMessage(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     channel_id: str
     callback_url: str | None = None
+
+
+def canonical_id(text: str) -> str | None:
+    """A UUID in the one spelling that runs and projects are known by; None where it is none. Upper case is read alike
+    (RFC 9562, section 4)."""
+    try:
+        return str(UUID(text))
+    except ValueError:
+        return None
 
 
 def lane_of(url: str) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-__all__ = ["MODELRIVER", "RetryPolicy"]
+__all__ = ["MODELRIVER", "STAGE", "RetryPolicy"]
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
@@ -28,3 +28,6 @@ class RetryPolicy(msgspec.Struct, frozen=True):
 
 MODELRIVER = RetryPolicy(delays=(0, 5, 30, 120, 600, 1800, 3600, 7200))
 """The schedule published by the hosted service: 8 attempts over 3 h 42 min 35 s."""
+
+STAGE = RetryPolicy(delays=(0, 5, 30))
+"""How often a stage that raises an undeclared error is begun: somebody waits for its result."""

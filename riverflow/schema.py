@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
-from .errors import ConfigError
 from .models import Json
 
 if TYPE_CHECKING:
@@ -48,7 +47,8 @@ _KEYWORDS = frozenset(
 
 
 class SchemaError(ValueError):
-    """A document that is not a JSON Schema. `pointer` (RFC 6901) names the place within it."""
+    """A document that is not a JSON Schema, or one that nothing here can check. `pointer` (RFC 6901) names the place
+    within it."""
 
     def __init__(self, message: str, pointer: str = "") -> None:
         super().__init__(f"{message} (at {pointer})" if pointer else message)
@@ -84,7 +84,8 @@ class Validator:
 
 
 def check_schema(schema: Any) -> None:
-    """Raise SchemaError where a decoded value is neither a JSON Schema nor an example-valued object (see `formal`)."""
+    """Raise SchemaError where a decoded value is neither a JSON Schema nor an example-valued object (see `formal`), or
+    where jsonschema_rs is not installed: then no schema is taken that nobody could hold an answer against."""
     _compile(_as_schema(schema))
 
 
@@ -92,8 +93,8 @@ def validator(schema: Json) -> Validator:
     """The compiled form of a schema, cached by its bytes. The draft is named by `$schema`, else 2020-12.
 
     `format` is an annotation, as 2020-12 has it. Patterns run on an engine that takes linear time (no look-around, no
-    back-references), so no answer of a model can stall the process. Raises SchemaError, or ConfigError where
-    jsonschema_rs is not installed.
+    back-references), so no answer of a model can stall the process. Raises SchemaError, as `check_schema`
+    does.
     """
     return _cached(bytes(schema))
 
@@ -170,7 +171,7 @@ def _library() -> Any:
     try:
         import jsonschema_rs
     except ImportError:
-        raise ConfigError(
+        raise SchemaError(
             "structured outputs are checked with jsonschema-rs, which is not installed: pip install 'riverflow[schema]'"
         ) from None
     return jsonschema_rs

@@ -30,11 +30,17 @@ THREADS = 40  # anyio's own default; apart from it, so that slow handlers do not
 _log = logging.getLogger("riverflow.handlers")
 
 
+class _InvalidResult(HandlerError):
+    """What a handler returned cannot be an answer; trying again would return the same."""
+
+    retryable = False
+
+
 class HandlerSender:
     """Calls the handler that `local:<event>` names, with an Event.
 
     What it returns decides the stage: a JSON object or a Result completes it, Deferred leaves it waiting, Failure
-    fails it. Any other exception, a timeout or a result that is no JSON object is an attempt that failed.
+    fails it, and so does a result that is no JSON object. Any other exception or a timeout is an attempt that failed.
     What a handler of `task.completed` or `task.failed` returns is ignored.
     """
 
@@ -58,6 +64,9 @@ class HandlerSender:
             return _answer(event, returned)
         except Failure as failure:
             return _failure(event, failure)
+        except _InvalidResult as error:
+            _log.error("handler of %r (channel %s): %s", name, delivery.run_id, error)
+            return Answer(status=200, outcome=Failed(code="invalid_result", message=str(error)))
         except asyncio.CancelledError as error:
             if _cancelled():
                 raise
@@ -95,10 +104,10 @@ def _answer(event: Event, returned: Any) -> Answer:
 
 
 def _completed(name: str, result: Result) -> Completed:
-    """The outcome that a result stands for. Raises HandlerError where the wire's callback could not carry it."""
+    """The outcome that a result stands for. Raises _InvalidResult where the wire's callback could not carry it."""
     data = _json(name, result.data)
     if not bytes(data).startswith(b"{"):
-        raise HandlerError(
+        raise _InvalidResult(
             f"the handler of {name!r} returned {type(result.data).__name__}; return a dict (a JSON object), a Result, "
             "or event.defer()"
         )
@@ -110,7 +119,7 @@ def _json(name: str, value: Any) -> Json:
     try:
         return codec.from_python(value)
     except (TypeError, ValueError, RecursionError) as error:
-        raise HandlerError(f"what the handler of {name!r} returned has no JSON form: {error}") from error
+        raise _InvalidResult(f"what the handler of {name!r} returned has no JSON form: {error}") from error
 
 
 def _failure(event: Event, failure: Failure) -> Answer:

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 
 from ..errors import Forbidden, InvalidRequest, Overloaded, RiverflowError, SubscriptionClosed, Unauthenticated
 from ..hookspecs import hookimpl
-from ..models import READ, Frame
+from ..models import READ, Frame, canonical_id
 from ..ports import Channels, Context, Receive, Scope, Send, Subscription, Transport, TransportRoute
 from ..problems import problem_messages
 
@@ -115,7 +115,8 @@ async def _leave_on_disconnect(subscription: Subscription, receive: Receive) -> 
 
 async def _subscribe(channels: Channels, scope: Scope) -> Subscription:
     """Who asks, for which channel, from which number on. Raises RequestError and StoreError."""
-    channel_id: str = scope["path_params"]["channel_id"]
+    named: str = scope["path_params"]["channel_id"]
+    channel_id = canonical_id(named) or named
     query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
     after = _after(scope, query)
     project_id = await _project(channels, scope, channel_id, query.get("token"))

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import Forbidden, RiverflowError, SubscriptionClosed
 from ..hookspecs import hookimpl
-from ..models import READ
+from ..models import READ, canonical_id
 from ..ports import Channels, Context, Receive, Scope, Send, Subscription, Transport, TransportRoute
 from ..problems import problem_messages
 
@@ -92,7 +92,8 @@ async def _subscribe(channels: Channels, scope: Scope) -> Subscription:
     identity = await channels.authenticate(scope)
     if READ not in identity.scopes:
         raise Forbidden("this key may not read runs", code="missing_scope")
-    channel_id: str = scope["path_params"]["channel_id"]
+    named: str = scope["path_params"]["channel_id"]
+    channel_id = canonical_id(named) or named
     return await channels.subscribe(identity.project_id, channel_id, after=_after(scope), everything=True)
 
 

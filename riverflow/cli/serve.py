@@ -19,7 +19,7 @@ import msgspec
 
 from ..app import Riverflow
 from ..errors import ConfigError
-from .server import Server, listen, run_loop
+from .server import Server, end_soon, listen, run_loop
 from .terminal import Screen
 from .workers import supervise
 
@@ -73,6 +73,7 @@ async def _serve(river: Riverflow, listener: socket.socket, access_log: bool, re
     async with river.lifespan():
         ready()
         await Server(river, access_log=access_log).serve(sockets=[listener])
+    end_soon()
 
 
 def load(target: str) -> Riverflow:

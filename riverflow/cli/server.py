@@ -1,14 +1,20 @@
 """The HTTP server that carries a Riverflow by itself: uvicorn, told to end streams before it waits for connections.
 
-It parses no argument and prints nothing.
+It parses no argument and prints nothing; what it must say goes to the log, without socket tokens.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
+import os
+import re
 import signal
 import socket
+import sys
+import threading
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from importlib.util import find_spec
@@ -19,9 +25,15 @@ import uvicorn
 from ..app import Riverflow
 from ..errors import ConfigError
 
-__all__ = ["Server", "listen", "run_loop", "serving"]
+__all__ = ["Server", "end_soon", "listen", "run_loop", "serving"]
 
 T = TypeVar("T")
+
+_ENDED_WITHIN = 1.0  # seconds for worker threads that only have to hear that it is over
+
+_SECRET = re.compile(r"(token=|bearer\.phx\.|\bBearer )[^&\s\"',]+", re.IGNORECASE)
+
+_log = logging.getLogger("riverflow.server")
 
 
 class Server(uvicorn.Server):
@@ -44,6 +56,8 @@ class Server(uvicorn.Server):
             timeout_graceful_shutdown=math.ceil(river.settings.drain_timeout),
         )
         super().__init__(config)
+        for name in ("uvicorn.access", "uvicorn.error"):  # the latter logs a socket's request line and headers too
+            logging.getLogger(name).addFilter(_without_secrets)  # the same one again is none
         self._river = river
         self._signals = signals
 
@@ -89,6 +103,37 @@ async def serving(river: Riverflow, listener: socket.socket) -> AsyncIterator[No
         finally:
             server.should_exit = True
             await task  # no task group: it would cancel the server where it should end by itself
+
+
+def end_soon() -> None:
+    """Make sure that this process ends now that all is served: Python waits for worker threads, for ever where a plain
+    handler hangs in one. What that handler was to answer is delivered again after the next start."""
+    threading.Thread(target=_leave_behind, name="riverflow end", daemon=True).start()
+
+
+def _leave_behind() -> None:
+    until = time.monotonic() + _ENDED_WITHIN
+    workers = [each for each in threading.enumerate() if not each.daemon and each is not threading.main_thread()]
+    for worker in workers:
+        worker.join(max(0.0, until - time.monotonic()))
+    if any(worker.is_alive() for worker in workers):
+        _log.warning("a plain handler (or stage) is still running in its thread; the process ends without it")
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(0)
+
+
+def _without_secrets(record: logging.LogRecord) -> bool:
+    """A logging filter that lets all pass, tokens and keys masked."""
+    record.msg = _masked(record.msg)
+    if isinstance(record.args, tuple):
+        record.args = tuple(map(_masked, record.args))
+    return True
+
+
+def _masked(value: Any) -> Any:
+    return _SECRET.sub(r"\1***", value) if isinstance(value, str) else value
 
 
 def run_loop(main: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -62,8 +62,17 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def base_url(self) -> str:
-        """The public base with prefix: configured, or (what development relies on) as this request came in."""
-        return self.settings.public_url.rstrip("/") if self.settings.public_url else base_url_of(self.scope)
+        """The base with prefix as the caller reaches it: configured, or as this request came in. What others are told
+        must not follow a Host header: see `public_url`."""
+        return self.public_url or base_url_of(self.scope)
+
+    @property
+    def public_url(self) -> str:
+        """The base with prefix that backends are told to call back at: configured, in development as this request came
+        in, else empty."""
+        if self.settings.public_url:
+            return self.settings.public_url.rstrip("/")
+        return base_url_of(self.scope) if self.settings.development else ""
 
 
 Verb = Callable[[Call], Awaitable[Reply]]

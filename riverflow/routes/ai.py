@@ -11,7 +11,7 @@ from .. import _payloads, codec
 from .._engine import Accepted
 from .._intake import SubmitRequest
 from ..errors import InvalidRequest, NotFound
-from ..models import READ, SUBMIT, Entry
+from ..models import READ, SUBMIT, Entry, canonical_id
 from ._door import Call, Reply, Route
 
 __all__ = ["ROUTES", "channel_id_of"]
@@ -90,14 +90,14 @@ class CancelResponse(msgspec.Struct, kw_only=True):
 def channel_id_of(call: Call) -> str:
     """The channel id in the path. Raises NotFound for what is no UUID: no run can have it."""
     text = call.param("channel_id")
-    try:
-        return str(uuid.UUID(text))
-    except ValueError:
-        raise NotFound(f"{text!r} is not a channel id (a UUID)", code="invalid_channel_id") from None
+    channel_id = canonical_id(text)
+    if channel_id is None:
+        raise NotFound(f"{text!r} is not a channel id (a UUID)", code="invalid_channel_id")
+    return channel_id
 
 
 async def submit(call: Call) -> Reply:
-    accepted = await call.engine.submit(call.project_id, call.body, call.base_url)
+    accepted = await call.engine.submit(call.project_id, call.body, call.public_url)
     way = _way_in(call, accepted)
     response = AsyncResponse(
         message="success",

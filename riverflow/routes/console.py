@@ -160,9 +160,11 @@ class Workflows(Resource):
             listed = members["cache_fields"].replace("\n", ",").split(",")
             members["cache_fields"] = [field.strip() for field in listed if field.strip()]
         workflow: Workflow = _converted(members, Workflow, "workflow")
-        if not workflow.name.strip() or len(workflow.name) > 200 or "/" in workflow.name:
-            raise Unprocessable("name: 1 to 200 characters, no '/'", extra={"param": "name"})
-        if workflow.callback_timeout <= 0 or workflow.provider_timeout <= 0:
+        if stored is None:
+            call.checks.name(self.kind, workflow.name)
+        if any(
+            seconds is not None and seconds <= 0 for seconds in (workflow.callback_timeout, workflow.provider_timeout)
+        ):
             raise Unprocessable("callback_timeout and provider_timeout are seconds above 0")
         try:
             workflow.stages()
@@ -188,8 +190,8 @@ class StructuredOutputs(Resource):
 
     async def build(self, call: Call, members: dict[str, Any], stored: Stored | None) -> tuple[str, Any]:
         output: StructuredOutput = _converted(members, StructuredOutput, "structured output")
-        if not output.name.strip() or len(output.name) > 200 or "/" in output.name:
-            raise Unprocessable("name: 1 to 200 characters, no '/'", extra={"param": "name"})
+        if stored is None:
+            call.checks.name(self.kind, output.name)
         try:
             check_schema(output.schema)
         except SchemaError as error:
@@ -214,6 +216,8 @@ class Webhooks(Resource):
             members |= {"id": call.ids.opaque("ep"), "secret": call.ids.secret()}
         endpoint: Endpoint = _converted(members, Endpoint, "webhook")
         remote_url(endpoint.url, call.settings, "url")
+        if not endpoint.signers:  # riverflow would send what the backend cannot know to be from here
+            raise Unprocessable("signers: an endpoint needs at least one signer", extra={"param": "signers"})
         call.checks.signers(endpoint.signers)
         if not call.settings.development and not call.settings.public_url:
             raise Unprocessable(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import sys
 from typing import Any
 
 import pytest
 
-from riverflow import Endpoint, Stage, StructuredOutput, Workflow
+from riverflow import Endpoint, Riverflow, Stage, StructuredOutput, Workflow
+from riverflow.errors import ConfigError
 
 from .desk import PLAIN, Desk, Sit, problem
 
@@ -122,7 +124,15 @@ UNWORKABLE: list[tuple[dict[str, Any], str]] = [
     ({"name": ""}, "name"),
     ({"name": " "}, "name"),
     ({"name": "a/b"}, "name"),
-    ({"name": "x" * 201}, "name"),
+    ({"name": "x" * 201}, "1 to 200 characters"),
+    ({"name": ".."}, "a letter or a digit"),
+    ({"name": "_ _"}, "a letter or a digit"),
+    ({"name": "a?b"}, "letters, digits"),
+    ({"name": "a%2Fb"}, "letters, digits"),
+    ({"name": " a"}, "spaces inside"),
+    ({"name": "a "}, "spaces inside"),
+    ({"name": "a\nb"}, "name"),
+    ({"name": "a\u200bb"}, "name"),
     ({"provider": "no_such"}, "echo, openai"),
     ({"fallbacks": [{"provider": "no_such", "model": "m"}]}, "no_such"),
     ({"callback_timeout": 0}, "callback_timeout"),
@@ -141,7 +151,7 @@ async def test_a_workflow_that_cannot_work_is_422_and_says_why(desk: Desk) -> No
 
 
 async def test_a_name_that_needs_escaping_is_found_again(desk: Desk) -> None:
-    for name in ("über movie", "a?b", "a%2Fb", "100%", "..", "#1", "ワークフロー"):
+    for name in ("über movie", "v1.2: new-movie", "x" * 200, "ワークフロー", "हिन्दी"):
         assert (await desk.client.post("/console/workflow", json={**SEED, "name": name})).status_code == 201
         path = "/console/workflow/" + "".join(f"%{byte:02x}" for byte in name.encode())
         response = await desk.client.get(path)
@@ -201,6 +211,20 @@ async def test_a_structured_output_is_found_by_name_and_by_id(desk: Desk) -> Non
         assert state["meta"]["structured_output"] is True
 
 
+async def test_a_structured_output_needs_a_name_that_can_stand_in_a_path(desk: Desk) -> None:
+    for name in ("", "..", "a/b", "a?b", " a", "a\tb", "x" * 201):
+        response = await desk.client.post("/console/structured_output", json={"name": name, "schema": SCHEMA})
+        assert "letters, digits" in problem(response, 422, "invalid_name")["message"]
+
+
+async def test_without_the_schema_library_no_structured_output_is_taken(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "jsonschema_rs", None)
+    response = await desk.client.post("/console/structured_output", json={"name": "s", "schema": SCHEMA})
+    assert "riverflow[schema]" in problem(response, 422, "invalid_schema")["message"]
+
+
 async def test_a_schema_that_is_none_is_422(desk: Desk) -> None:
     for schema in ({"type": "no_such"}, {"$ref": "https://example.com/schema.json"}, 5, "text", None, []):
         response = await desk.client.post("/console/structured_output", json={"name": "s", "schema": schema})
@@ -253,7 +277,7 @@ async def test_neither_id_nor_secret_of_a_webhook_is_the_callers_to_choose(desk:
 
 
 async def test_a_webhook_that_cannot_work_is_refused(desk: Desk) -> None:
-    for fields in ({"signers": ["no_such"]}, {"url": "asgi:///hook"}):
+    for fields in ({"signers": ["no_such"]}, {"signers": []}, {"url": "asgi:///hook"}):
         problem(await desk.client.post("/console/webhook", json={**HOOK, **fields}), 422)
     for fields in ({"encoding": "xml"}, {"body": "round"}, {"enabled": "yes"}, {"events": "new_movie"}, {"url": None}):
         problem(await desk.client.post("/console/webhook", json={**HOOK, **fields}), 400, "invalid_type")
@@ -261,6 +285,8 @@ async def test_a_webhook_that_cannot_work_is_refused(desk: Desk) -> None:
     path = f"/console/webhook/{created['id']}"
     problem(await desk.client.patch(path, json={"url": "asgi:///hook"}), 422, "invalid_url")
     problem(await desk.client.patch(path, json={"signers": ["no_such"]}), 422, "not_installed")
+    unsigned = problem(await desk.client.patch(path, json={"signers": []}), 422)
+    assert "an endpoint needs at least one signer" in unsigned["message"]
 
 
 async def test_in_production_a_webhook_needs_the_public_url(seated: Sit) -> None:
@@ -288,6 +314,21 @@ async def test_what_is_defined_in_code_is_shown_and_cannot_be_changed(seated: Si
             problem(await desk.client.patch(path, json=change), 409, "defined_in_code")
             problem(await desk.client.delete(path), 409, "defined_in_code")
             assert (await desk.client.get(path)).json() == shown
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"workflows": [Workflow(name="a/b", provider="echo")]},
+        {"structured_outputs": [StructuredOutput(name="a/b", schema=SCHEMA)]},
+    ],
+    ids=["workflow", "structured_output"],
+)
+async def test_a_name_in_code_that_cannot_stand_in_a_path_keeps_it_from_starting(options: dict[str, Any]) -> None:
+    river = Riverflow(env="development", environ={}, database_url="memory://", discover_plugins=False, **options)
+    with pytest.raises(ConfigError, match=r"'a/b': a name has"):
+        async with river.lifespan():
+            pass
 
 
 async def test_what_was_created_is_there_after_a_restart(seated: Sit) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -87,6 +88,15 @@ async def test_a_request_may_name_provider_and_model_itself(desk: Desk) -> None:
     assert state["status"] == "success"
     assert state["content"] == "hi"
     assert state["meta"]["used_model"] == "m1"
+
+
+async def test_without_the_schema_library_a_request_with_a_schema_is_refused(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "jsonschema_rs", None)
+    body = {"workflow": "plain", "structured_output_schema": {"type": "object"}}
+    response = await desk.client.post("/v1/ai/async", json=body)
+    assert "riverflow[schema]" in problem(response, 422, "invalid_schema")["message"]
 
 
 async def test_the_first_of_events_makes_a_plain_workflow_event_driven(desk: Desk) -> None:

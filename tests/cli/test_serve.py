@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from websockets.sync.client import connect
 
 from .commands import run, started, until
 
@@ -58,6 +60,57 @@ def test_it_ends_promptly_with_a_reader_connected(tmp_path: Path, stop: signal.S
             process.send_signal(stop)
             list(lines)  # httpx raises where the stream is cut rather than ended
         assert process.wait(5) == 0, process.stdout.read() if process.stdout else ""
+
+
+def test_socket_tokens_and_keys_are_masked_in_the_log(tmp_path: Path) -> None:
+    (tmp_path / "riverflow.toml").write_text(CONFIG)
+    arguments = ("serve", "--port", "0", "--access-log", "--log-level", "debug")
+    with started(tmp_path, *arguments, RIVERFLOW_API_KEY=KEY) as process:
+        url = _address(process)
+        accepted = _submit(url, "patient")
+        token, socket = accepted["ws_token"], f"{accepted['websocket_url']}/websocket"
+        with httpx.stream("GET", f"{url}/v1/ai/{accepted['channel_id']}/events?token={token}", timeout=20) as stream:
+            assert any("ai_generated" in line for line in stream.iter_lines())
+        with connect(f"{socket}?token={token}&vsn=2.0.0", additional_headers=BEARER):
+            pass
+        encoded = base64.b64encode(token.encode()).decode().rstrip("=")
+        with connect(f"{socket}?vsn=2.0.0", subprotocols=["phoenix", f"base64url.bearer.phx.{encoded}"]):  # type: ignore[list-item]
+            pass
+        process.send_signal(signal.SIGTERM)
+        told = process.communicate(timeout=10)[0]
+    assert "/events?token=***" in told
+    assert "/socket/websocket?token=***&vsn=2.0.0" in told
+    assert "GET /socket/websocket?vsn=2.0.0 HTTP/1.1" in told  # uvicorn does tell of requests and their headers
+    assert "sec-websocket-protocol: phoenix" in told.lower()
+    for secret in (token, encoded, KEY):
+        assert secret not in told
+
+
+HANGING = """
+from threading import Event
+
+from riverflow import Riverflow, Workflow
+
+workflows = [Workflow(name="hangs", provider="echo", event_name="never_done")]
+river = Riverflow(env="development", database_url="memory://", drain_timeout=0.2, workflows=workflows)
+
+
+@river.on("never_done")
+def hang(event):
+    print("the handler hangs", flush=True)
+    Event().wait()
+"""
+
+
+def test_a_plain_handler_that_hangs_does_not_keep_the_process(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(HANGING)
+    with started(tmp_path, "serve", "mine:river", "--port", "0", RIVERFLOW_API_KEY=KEY) as process:
+        _submit(_address(process), "hangs")
+        until(process, "the handler hangs")
+        process.send_signal(signal.SIGTERM)
+        told = process.communicate(timeout=20)[0]
+        assert process.returncode == 0
+    assert "still running in its thread" in told
 
 
 def test_a_river_of_ones_own_with_a_key_made_up(tmp_path: Path) -> None:

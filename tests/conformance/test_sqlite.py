@@ -16,7 +16,7 @@ from riverflow.testing.suites.store import StoreSuite
 
 
 class RealSleep(FakeClock):
-    """Stands still, but its sleepers do sleep: SQLite's notifier looks at the file every 25 ms."""
+    """Stands still, but its sleepers do sleep: SQLite's notifier looks at the file again and again."""
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

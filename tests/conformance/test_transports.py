@@ -19,7 +19,7 @@ from riverflow.builtin.system import SystemClock
 from riverflow.config import Settings
 from riverflow.models import Append, Entry, Run
 from riverflow.ports import Context, Notifier, Store, Transport
-from riverflow.testing import make_context
+from riverflow.testing import FakeClock, make_context
 from riverflow.testing.suites.notifier import NotifierSuite
 from riverflow.testing.suites.transport import Events, Refused, TransportSuite
 
@@ -82,24 +82,60 @@ class TestSqliteNotifier(NotifierSuite):
 
     @pytest.fixture
     def news(self, stores: list[Store]) -> Callable[[str], Awaitable[None]]:
-        versions: dict[str, int] = {}
+        return news_from(stores[0])
 
-        async def append(run_id: str) -> None:
-            before = versions.get(run_id)
-            versions[run_id] = version = (before or 0) + 1
-            run = Run(
-                id=run_id,
-                project_id="p",
-                workflow="w",
-                event_name=None,
-                status="pending",
-                stage="generate",
-                phase="running",
-                version=version,
-                generation=1,
-                created_at=1.0,
-            )
-            entry = Entry(kind="run.accepted", at=1.0)
-            await stores[0].log.append(Append(run=run, owner="one", entries=(entry,), expected_version=before))
 
-        return append
+def news_from(store: Store) -> Callable[[str], Awaitable[None]]:
+    """Makes news of a run by a commit."""
+    versions: dict[str, int] = {}
+
+    async def append(run_id: str) -> None:
+        before = versions.get(run_id)
+        versions[run_id] = version = (before or 0) + 1
+        run = Run(
+            id=run_id,
+            project_id="p",
+            workflow="w",
+            event_name=None,
+            status="pending",
+            stage="generate",
+            phase="running",
+            version=version,
+            generation=1,
+            created_at=1.0,
+        )
+        entry = Entry(kind="run.accepted", at=1.0)
+        await store.log.append(Append(run=run, owner="one", entries=(entry,), expected_version=before))
+
+    return append
+
+
+@pytest.mark.anyio
+async def test_sqlites_notifier_looks_often_only_while_others_write(tmp_path: Path) -> None:
+    clock = FakeClock()
+    settings = Settings(database_url=f"sqlite:///{tmp_path}/river.db")
+    ours, others = (open_sqlite(make_context(settings=settings, clock=clock)) for _ in range(2))
+    await asyncio.gather(ours.open(), others.open())
+    assert ours.notifier is not None
+    heard: asyncio.Queue[str | None] = asyncio.Queue()
+    listening = asyncio.create_task(ours.notifier.listen(heard.put_nowait))
+
+    async def pause() -> float | None:
+        await clock.wait_for_sleepers()
+        return clock.next_due
+
+    assert await pause() == 0.25
+    await news_from(ours)("run_of_ours")
+    await clock.advance(0.25)
+    assert await pause() == 0.25  # its own commits are no news
+    await news_from(others)("run_of_others")
+    await clock.advance(0.25)
+    assert await asyncio.wait_for(heard.get(), 5) == "run_of_others"
+    assert await pause() == pytest.approx(0.025)
+    await clock.advance(59)
+    assert await pause() == pytest.approx(0.025)
+    await clock.advance(1)
+    assert await pause() == pytest.approx(0.25)
+    listening.cancel()
+    await asyncio.wait([listening])
+    await asyncio.gather(ours.aclose(), others.aclose())

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from riverflow.codec import decode, from_python
-from riverflow.errors import ConfigError
 from riverflow.models import Json
 from riverflow.schema import SchemaError, check_schema, formal, validator
 from riverflow.testing import serve
@@ -170,5 +169,5 @@ def test_titles_and_descriptions_are_fields_where_nothing_makes_it_a_schema() ->
 
 def test_without_the_library_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jsonschema_rs", None)
-    with pytest.raises(ConfigError, match=r"pip install 'riverflow\[schema\]'"):
+    with pytest.raises(SchemaError, match=r"pip install 'riverflow\[schema\]'"):
         check_schema({"type": "string"})

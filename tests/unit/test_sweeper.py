@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from riverflow._sweeper import BATCH, Sweeper
+from riverflow._sweeper import BATCH, RESERVE, Sweeper
 from riverflow.errors import StoreUnavailable
 from riverflow.models import Claim
 from riverflow.ports import Queue
@@ -159,7 +159,7 @@ async def test_a_full_batch_is_followed_by_another_at_once(scene: Scene) -> None
 
 
 async def test_it_claims_no_more_than_there_is_room_for(scene: Scene) -> None:
-    for _ in range(5):
+    for _ in range(3 + RESERVE + 2):
         scene.due_in(-1)
     scene.room = 3
     took: list[str] = scene.taken
@@ -171,13 +171,15 @@ async def test_it_claims_no_more_than_there_is_room_for(scene: Scene) -> None:
 
     scene.taken = Filling()
     async with scene.running(scene.sweeper.run):
-        assert scene.queue.claims == [("proc_1", ("http", "local:new_movie"), 3)]
-        assert len(took) == 3
-        assert scene.clock.next_due == LEASE, "without room it does not spin on what is due"
+        assert scene.queue.claims[0] == ("proc_1", ("http", "local:new_movie"), 3)
+        # Without room no delivery is claimed any more, but a few runs are: deadlines do not wait for slow providers.
+        assert set(scene.queue.claims[1:]) <= {("proc_1", (), RESERVE)}
+        assert len(took) == 3 + RESERVE
+        assert scene.clock.next_due == 1, "without room it does not spin on what is due"
         scene.room = 10
         scene.sweeper.notice(scene.clock.now())
         await scene.clock.advance(0)
-        assert len(took) == 5
+        assert len(took) == 3 + RESERVE + 2
 
 
 async def test_a_store_that_does_not_answer_is_asked_again(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 from ...codec import from_python
-from ...errors import ConfigError, ProviderError
+from ...errors import ProviderError
 from ...hookspecs import hookimpl
 from ...models import Completed, Failed, Fallback, GenerateRequest, Generation, Plan, Record
 from ...ports import Context, Provider, StageContext, StageRunner
@@ -23,8 +23,6 @@ __all__ = ["ROUNDS", "Generate"]
 
 ROUNDS = RetryPolicy(delays=(0, 0.4, 0.8))
 """Up to 3 rounds over the targets, 400 and 800 ms apart: the hosted service's published example (CONTRACT 4)."""
-
-_MAX_MESSAGE = 500
 
 _log = logging.getLogger("riverflow.generate")
 
@@ -48,7 +46,7 @@ class Generate:
         plan = context.record.plan
         try:
             wanted = validator(plan.schema) if plan.schema is not None else None
-        except (SchemaError, ConfigError) as error:  # before anybody is asked and paid
+        except SchemaError as error:  # before anybody is asked and paid
             return Failed(code="invalid_schema", message=f"the structured output cannot be checked: {error}")
         account = Account(plan, self._clock)
         targets, number = _targets(plan), 0
@@ -97,8 +95,9 @@ class Generate:
             raise ProviderError(f"no answer within {seconds:g} s", code="timeout") from None
         except Exception as error:
             # A provider that breaks its contract must not keep the fallbacks from answering.
+            # Its text may quote anything (a key, a host inside), and a run's error is public: the log alone has it.
             _log.exception("provider %r failed with an undeclared exception", target.provider)
-            text = f"{type(error).__name__}: {error}"[:_MAX_MESSAGE]
+            text = "the provider failed with an undeclared error"
             raise ProviderError(text, code="provider_error", again=False) from error
 
 

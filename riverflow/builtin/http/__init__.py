@@ -13,9 +13,9 @@ from importlib.util import find_spec
 from ...config import Settings
 from ...errors import ConfigError
 from ...ports import Clock, HttpClient
+from ...urls import Purpose
 from .by_purpose import ByPurpose
 from .guard import Guard, Resolve, system_resolver
-from .urls import Purpose
 
 __all__ = ["build_client"]
 

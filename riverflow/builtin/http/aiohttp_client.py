@@ -17,11 +17,11 @@ from yarl import URL
 
 from ...errors import HttpError
 from ...ports import HttpRequest, HttpResponse
+from ...urls import refuse
 from .bounded import Bounded
 from .guard import Destination, Guard
 from .headers import DEFAULTS, check_outgoing, joined
 from .tls import trusting
-from .urls import refuse
 
 __all__ = ["AiohttpClient"]
 

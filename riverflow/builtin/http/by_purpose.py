@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ...ports import HttpClient, HttpRequest, HttpResponse
-from .urls import Purpose
+from ...urls import Purpose
 
 __all__ = ["ByPurpose"]
 

@@ -13,23 +13,16 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
+from ...addresses import parse_address
 from ...errors import HttpError
 from ...ports import Clock
-from .addresses import Address, embedded_ipv4, is_never_allowed, is_public, parse_address
+from ...urls import Purpose, Url, check_address, check_url, refuse
 from .bounded import Bounded
-from .urls import Purpose, Url, check_address, check_url, refuse
 
 __all__ = [
-    "Address",
     "Destination",
     "Guard",
     "Resolve",
-    "check_address",
-    "check_url",
-    "embedded_ipv4",
-    "is_never_allowed",
-    "is_public",
-    "parse_address",
     "system_resolver",
 ]
 

@@ -16,11 +16,11 @@ import httpcore
 
 from ...errors import HttpError
 from ...ports import HttpRequest, HttpResponse
+from ...urls import Url
 from .bounded import Bounded
 from .guard import Destination, Guard
 from .headers import DEFAULTS, check_outgoing, joined
 from .tls import trusting
-from .urls import Url
 
 __all__ = ["HttpxClient"]
 

@@ -16,10 +16,10 @@ from pyreqwest.request import RequestBuilder
 
 from ...errors import HttpError
 from ...ports import HttpRequest, HttpResponse
+from ...urls import refuse
 from .bounded import Bounded
 from .guard import Destination, Guard
 from .headers import DEFAULTS, check_outgoing, joined
-from .urls import refuse
 
 __all__ = ["PyreqwestClient"]
 

@@ -36,11 +36,11 @@ class Lobby:
 
     def admit(self, jti: str, socket: Socket) -> None:
         """The newest socket of a token wins. After a silent drop the older one still looks alive for a minute, and to
-        refuse the newer one would lock its user out; 1000 keeps a client that is alive from coming back."""
+        refuse the newer one would lock its user out."""
         older = self._newest.get(jti)
         self._newest[jti] = socket
         if older is not None:
-            older.end(1000, "replaced by a newer socket")
+            older.give_way()
 
     def leave(self, socket: Socket, jti: str | None) -> None:
         """Forget a socket that is gone."""

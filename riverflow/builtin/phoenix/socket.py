@@ -21,9 +21,11 @@ from .lobby import Lobby
 __all__ = ["Socket"]
 
 _MAX_FRAME = 65_536
-_JOIN_WITHIN = 60.0  # seconds that a socket may stay without a channel
+# Seconds that a socket may stay without a channel. It is the pace too at which phoenix.js 1.8.16 comes back to nothing:
+# 10 ms after every close that it did not ask for, 1000 included.
+_JOIN_WITHIN = 60.0
 
-_NORMAL = 1000  # the only code on which phoenix.js does not come back
+_NORMAL = 1000  # the only code on which phoenix.js up to 1.8.14 does not come back
 _TOO_BIG = 1009  # RFC 6455, 7.4.1
 _INTERNAL = 1011
 
@@ -88,6 +90,13 @@ class Socket:
         self._ending = True
         return task
 
+    def give_way(self) -> None:
+        """Leave the channel to a newer socket. This one is not closed before its time is up: its client may be one
+        that comes back 10 ms after a close and joins, and two pages of one token would go on replacing one another."""
+        join, self._join = self._join, None
+        self._admitted = False
+        self._start(self._part(join))
+
     # Frames in -------------------------------------------------------------------------------------------
 
     async def _read(self, text: str) -> None:
@@ -112,8 +121,8 @@ class Socket:
             return
         older = await self._drop()
         if older is not None:  # as Phoenix does
-            await self._text(older.ref, None, older.topic, "phx_close", "{}")
-        join = Join(message.ref if message.join_ref is None else message.join_ref, message.topic)
+            await self._dismiss(older)
+        join = Join.of(message)
         self._join, self._subscription = join, subscription
         await self._reply(message, OK)
         self._start(self._pump(join, subscription))
@@ -123,7 +132,7 @@ class Socket:
             await self._drop()
             self._start(self._expect_join())
         await self._reply(message, OK)
-        await self._text(message.join_ref, None, message.topic, "phx_close", "{}")
+        await self._dismiss(Join(message.join_ref, message.topic))
 
     def _is_joined(self, message: Message) -> bool:
         """Whether the message belongs to the present join. Version 1 has no join_ref: there the topic must do."""
@@ -157,12 +166,16 @@ class Socket:
             self._lobby.admit(claims.jti, self)
 
     async def _refuse(self, message: Message, error: RequestError | StoreError) -> None:
-        """A refusal for good closes with 1000, or phoenix.js would ask again for ever. One for now leaves the socket
-        open: phoenix.js then joins again after 1, 2, 5 and every 10 seconds; on a close it would be back in 10 ms."""
-        reason = error.code if isinstance(error, RequestError) else "unavailable"
-        await self._reply(message, refusal(reason))
-        if not error.retryable and self._join is None:
-            await self._close(_NORMAL, reason)
+        """A refusal for now lets phoenix.js join again after 1, 2, 5 and every 10 seconds, and gives it the time to.
+
+        One for good closes the channel, which ends that. The socket is closed no earlier than when its time without a
+        channel is up: ModelRiver's client makes a new channel each time that phoenix.js 1.8.16 has come back.
+        """
+        await self._reply(message, refusal(error.code if isinstance(error, RequestError) else "unavailable"))
+        if not error.retryable:
+            await self._dismiss(Join.of(message))
+        elif self._join is None:
+            self._start(self._expect_join())
 
     # Pushing ---------------------------------------------------------------------------------------------
 
@@ -171,6 +184,7 @@ class Socket:
         try:
             await self._push_all(join, subscription)
             await self._lobby.clock.sleep(self._lobby.close_grace)
+            await self._dismiss(join)
             await self._close(_NORMAL, "done")
         except SubscriptionClosed:
             # The reader was cut. phoenix.js joins again after a second and is told the latest state.
@@ -203,6 +217,10 @@ class Socket:
             text = (self._serializer or V2).encode(join_ref, ref, topic, event, payload)
             await self._send({"type": "websocket.send", "text": text})
 
+    async def _dismiss(self, join: Join) -> None:
+        """Close a channel at the client: what is not closed, phoenix.js joins again when it comes back."""
+        await self._text(join.ref, None, join.topic, "phx_close", "{}")
+
     async def _close(self, code: int, reason: str) -> None:
         if not self._closed:
             self._closed = True
@@ -224,6 +242,13 @@ class Socket:
     async def _expect_join(self) -> None:
         await self._lobby.clock.sleep(_JOIN_WITHIN)
         await self._close(_NORMAL, "no channel was joined")
+
+    async def _part(self, join: Join | None) -> None:
+        await self._release()
+        if join is not None:
+            with suppress(OSError):
+                await self._dismiss(join)
+        await self._expect_join()
 
     async def _end(self, code: int, reason: str) -> None:
         await self._release()

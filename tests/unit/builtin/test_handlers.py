@@ -105,15 +105,17 @@ async def test_a_declared_failure_is_an_outcome() -> None:
 @pytest.mark.parametrize("value", [None, [], "text", 7, True, Result(None), Result([1])])
 async def test_what_is_no_object_is_an_error_that_says_so(value: Any) -> None:
     answer = await tell(returning(value))
-    assert (answer.error, answer.outcome, answer.final) == ("handler_error", None, False)
-    assert "return a dict" in answer.message
+    assert isinstance(answer.outcome, Failed)
+    assert answer.outcome.code == "invalid_result"
+    assert "return a dict" in answer.outcome.message
 
 
 @pytest.mark.parametrize("value", [{"a": object()}, {"a": {1j}}, Result({}, metadata=object()), {"a": "\ud800"}])
 async def test_what_has_no_json_form_is_an_error_that_says_so(value: Any) -> None:
     answer = await tell(returning(value))
-    assert (answer.error, answer.outcome) == ("handler_error", None)
-    assert "no JSON form" in answer.message
+    assert isinstance(answer.outcome, Failed)
+    assert answer.outcome.code == "invalid_result"
+    assert "no JSON form" in answer.outcome.message
 
 
 @pytest.mark.parametrize("error", [ValueError("bad"), SystemExit(3), asyncio.CancelledError(), TimeoutError("own")])

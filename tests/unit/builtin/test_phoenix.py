@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from riverflow.builtin.phoenix import PhoenixTransport
 from riverflow.builtin.phoenix.frames import serializer
+from riverflow.builtin.phoenix.lobby import Lobby
 from riverflow.errors import StoreUnavailable
 from riverflow.testing import FakeClock, serve
 from riverflow.testing.channels import ScriptedChannels, app_of
@@ -24,6 +25,12 @@ from riverflow.testing.channels import ScriptedChannels, app_of
 pytestmark = pytest.mark.anyio
 
 OK = {"status": "ok", "response": {}}
+
+
+def lobby_of(site: Site) -> Lobby:
+    lobby = site.transport._lobby
+    assert lobby is not None
+    return lobby
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -50,6 +57,14 @@ class Client:
 
     async def join(self, topic: str, ref: str = "6", payload: Any = None) -> None:
         assert await self.ask(ref, ref, topic, "phx_join", payload or {}) == [ref, ref, topic, "phx_reply", OK]
+
+    async def refused(self, topic: str, ref: str = "6", payload: Any = None) -> str:
+        """The reason that a join is refused with for good: the channel is closed too."""
+        reply = await self.ask(ref, ref, topic, "phx_join", payload or {})
+        assert await self.receive() == [ref, None, topic, "phx_close", {}]
+        assert reply[:4] == [ref, ref, topic, "phx_reply"]
+        assert reply[4]["status"] == "error"
+        return str(reply[4]["response"]["reason"])
 
     async def alive(self) -> bool:
         """Whether it answers; and that nothing came before."""
@@ -92,6 +107,14 @@ class Site:
         await until(lambda: (self.clock.next_due or 99) <= 1.0)
         await self.clock.advance(1.0)
 
+    async def ends(self, client: Client) -> bool:
+        """Whether a socket without a channel is served until its time is up, and then closed with 1000."""
+        await until(lambda: self.clock.next_due is not None)
+        await self.clock.advance(59)
+        served = await client.alive()
+        await self.clock.advance(1)
+        return served and await client.closed() == 1000
+
 
 @asynccontextmanager
 async def a_site(**options: Any) -> AsyncIterator[Site]:
@@ -126,6 +149,7 @@ async def test_a_client_joins_and_is_pushed_what_happens_until_the_close(site: S
     assert await client.receive() == ["6", None, topic, "response", {"status": "completed", "data": "é\u2028"}]
     assert await client.alive()
     await site.grace()
+    assert await client.receive() == ["6", None, topic, "phx_close", {}]
     assert await client.closed() == 1000
 
 
@@ -148,12 +172,27 @@ async def test_a_join_may_ask_for_everything_after_a_number(site: Site) -> None:
     assert [(await client.receive())[4] for _ in range(2)] == [{"step": 1}, {"step": 2}]
 
 
-@pytest.mark.parametrize("after", ["5", -1, 1.5, [], True])
+@pytest.mark.parametrize("after", ["5", -1, 1.5, [], True, 2**63, 10**30])
 async def test_a_number_that_is_none_is_refused(site: Site, after: Any) -> None:
     run = site.channels.start()
     client = await site.connect(site.channels.token(run))
     reply = await client.ask("1", "1", site.topic(run), "phx_join", {"after": after})
     assert reply[4] == {"status": "error", "response": {"reason": "invalid_after"}}
+
+
+async def test_the_largest_number_that_is_one_is_taken(site: Site) -> None:
+    run = site.channels.start()
+    client = await site.connect(site.channels.token(run))
+    await client.join(site.topic(run), payload={"after": 2**63 - 1})
+
+
+async def test_a_topic_is_the_channels_in_upper_case_too(site: Site) -> None:
+    run = site.channels.start()
+    for topic in (f"ai_response:{run.upper()}", f"ai_response:{site.channels.project.id.upper()}:{run.upper()}"):
+        client = await site.connect(site.channels.token(run))
+        await client.join(topic)
+        site.channels.tell(run, "stage.chunk", {})
+        assert await client.receive() == ["6", None, topic, "chunk", {}]
 
 
 PROJECT = "0190a000-0000-7000-8000-00000000000a"
@@ -175,16 +214,15 @@ OTHER = "0190a000-0000-7000-8000-0000000000ff"
         ("", "invalid_channel_format"),
     ],
 )
-async def test_a_topic_that_is_not_the_tokens_is_refused_and_closed(site: Site, topic: str, reason: str) -> None:
+async def test_a_topic_that_is_not_the_tokens_is_refused_for_good(site: Site, topic: str, reason: str) -> None:
     run = site.channels.start()
     client = await site.connect(site.channels.token(run))
     topic = topic.replace("RUN", run)
-    refused = ["6", "6", topic, "phx_reply", {"status": "error", "response": {"reason": reason}}]
-    assert await client.ask("6", "6", topic, "phx_join", {}) == refused
-    assert await client.closed() == 1000
+    assert await client.refused(topic) == reason
+    assert await site.ends(client)
 
 
-async def test_a_bad_token_is_told_by_the_join_and_closed(site: Site) -> None:
+async def test_a_bad_token_is_told_by_the_join_and_the_socket_closed_in_time(site: Site) -> None:
     run = site.channels.start()
     for token, reason in (
         ("", "token_invalid"),
@@ -192,17 +230,15 @@ async def test_a_bad_token_is_told_by_the_join_and_closed(site: Site) -> None:
         (site.channels.token(run, ttl=-1), "token_expired"),
     ):
         client = await site.connect(token)
-        reply = await client.ask("6", "6", site.topic(run), "phx_join", {})
-        assert reply[4] == {"status": "error", "response": {"reason": reason}}
-        assert await client.closed() == 1000
+        assert await client.refused(site.topic(run)) == reason
+        assert await site.ends(client)
     assert site.channels.hub.readers == 0
 
 
 async def test_a_run_that_is_gone_is_refused(site: Site) -> None:
     client = await site.connect(site.channels.token(OTHER))
-    reply = await client.ask("6", "6", site.topic(OTHER), "phx_join", {})
-    assert reply[4]["response"]["reason"] == "not_found"
-    assert await client.closed() == 1000
+    assert await client.refused(site.topic(OTHER)) == "not_found"
+    assert await site.ends(client)
 
 
 async def test_trouble_that_passes_is_told_and_the_socket_stays_for_another_try(site: Site) -> None:
@@ -214,8 +250,11 @@ async def test_trouble_that_passes_is_told_and_the_socket_stays_for_another_try(
 
     site.channels._log.entries_after = fail  # type: ignore[method-assign]
     client = await site.connect(site.channels.token(run))
-    reply = await client.ask("6", "6", site.topic(run), "phx_join", {})
-    assert reply[4] == {"status": "error", "response": {"reason": "unavailable"}}
+    for ref in ("5", "6"):  # each try gives it time for another
+        await site.clock.advance(40)
+        reply = await client.ask(ref, ref, site.topic(run), "phx_join", {})
+        assert reply[4] == {"status": "error", "response": {"reason": "unavailable"}}
+    await site.clock.advance(40)
     site.channels._log.entries_after = read  # type: ignore[method-assign]
     await client.join(site.topic(run), "7")
 
@@ -228,11 +267,26 @@ async def test_the_newest_socket_of_a_token_wins(site: Site) -> None:
     token = site.channels.token(run)
     older = await site.joined(run, token)
     newer = await site.joined(run, token)
-    assert await older.closed() == 1000
+    assert await older.receive() == ["6", None, site.topic(run), "phx_close", {}]
+    assert site.channels.hub.readers == 1
     other = await site.joined(run)
     site.channels.tell(run, "run.completed", {})
     assert (await newer.receive())[3] == (await other.receive())[3] == "response"
     assert site.channels.used == ["tok_1", "tok_1", "tok_2"]
+    assert await older.alive()
+
+
+async def test_a_socket_that_gave_way_is_closed_in_time_or_comes_back_as_the_newest(site: Site) -> None:
+    run = site.channels.start()
+    topic, token = site.topic(run), site.channels.token(run)
+    first = await site.joined(run, token)
+    second = await site.joined(run, token)
+    assert await first.receive() == ["6", None, topic, "phx_close", {}]
+    await first.join(topic, "7")
+    assert await second.receive() == ["6", None, topic, "phx_close", {}]
+    assert site.channels.hub.readers == 1
+    assert await site.ends(second)
+    assert await first.alive()
 
 
 async def test_a_socket_that_left_takes_no_newer_one_with_it(site: Site) -> None:
@@ -240,10 +294,10 @@ async def test_a_socket_that_left_takes_no_newer_one_with_it(site: Site) -> None
     token = site.channels.token(run)
     first = await site.joined(run, token)
     second = await site.joined(run, token)
-    assert await first.closed() == 1000
-    await until(lambda: site.channels.hub.readers == 1)
+    await first.connection.close()
+    await until(lambda: len(lobby_of(site)._sockets) == 1)
     third = await site.joined(run, token)
-    assert await second.closed() == 1000
+    assert (await second.receive())[3] == "phx_close"
     assert await third.alive()
 
 
@@ -256,9 +310,7 @@ async def test_a_join_again_on_the_same_socket_is_no_second_use() -> None:
         assert await client.receive() == ["6", None, site.topic(run), "phx_close", {}]
         assert (await client.receive())[4] == OK
         second = await site.connect(token)
-        reply = await second.ask("6", "6", site.topic(run), "phx_join", {})
-        assert reply[4] == {"status": "error", "response": {"reason": "token_used"}}
-        assert await second.closed() == 1000
+        assert await second.refused(site.topic(run)) == "token_used"
         assert await client.alive()
         assert site.channels.hub.readers == 1
 
@@ -315,6 +367,7 @@ async def test_after_a_drop_join_leave_join_replays_to_each_join_and_closes_afte
     await client.join(topic, "11")
     assert await client.receive() == ["11", None, topic, "response", {"n": 1}]
     await site.grace()
+    assert await client.receive() == ["11", None, topic, "phx_close", {}]
     assert await client.closed() == 1000
 
 
@@ -334,7 +387,7 @@ async def test_a_late_leave_of_an_older_join_does_not_end_the_newer(site: Site) 
 async def test_a_refused_second_join_leaves_the_first_in_peace(site: Site) -> None:
     run = site.channels.start()
     client = await site.joined(run)
-    assert (await client.ask("7", "7", f"ai_response:{OTHER}", "phx_join", {}))[4]["status"] == "error"
+    assert await client.refused(f"ai_response:{OTHER}", "7") == "unauthorized_project_access"
     site.channels.tell(run, "run.completed", {})
     assert (await client.receive())[:2] == ["6", None]
 
@@ -419,9 +472,8 @@ async def test_version_1_speaks_objects(site: Site) -> None:
 async def test_a_version_that_does_not_exist_is_refused_by_the_join(site: Site) -> None:
     run = site.channels.start()
     client = await site.connect(site.channels.token(run), "&vsn=3.0.0")
-    reply = await client.ask("1", "1", site.topic(run), "phx_join", {})
-    assert reply[4] == {"status": "error", "response": {"reason": "unsupported_version"}}
-    assert await client.closed() == 1000
+    assert await client.refused(site.topic(run)) == "unsupported_version"
+    assert await site.ends(client)
 
 
 @pytest.mark.parametrize(

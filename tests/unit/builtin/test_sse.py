@@ -162,6 +162,12 @@ async def test_a_socket_token_opens_its_own_channel_only(sse: Site) -> None:
             assert (response.status_code, response.json()["error"]["code"]) == (401, code)
 
 
+async def test_a_channel_is_found_in_upper_case_too(sse: Site) -> None:
+    run = finished(sse.channels)
+    assert await sse.text(run.upper()) == WHOLE
+    assert await sse.text(run.upper(), params={"token": sse.channels.token(run)}, headers={}) == WHOLE
+
+
 async def test_under_the_strict_rule_a_token_serves_once() -> None:
     async with site(SseTransport(heartbeat=30), "/v1/ai/{}/events", strict=True) as sse:
         run = finished(sse.channels)
@@ -255,6 +261,12 @@ async def test_the_timeline_shows_every_entry_and_goes_on_after_the_end(timeline
         timeline.channels.tell(run, "delivery.dead", {}, public=False)
         assert await anext(lines) == "id: 6"
     await timeline.gone()
+
+
+async def test_the_timeline_is_found_in_upper_case_too(timeline: Site) -> None:
+    run = finished(timeline.channels)
+    async with timeline.open(run.upper()) as (_, lines):
+        assert await anext(lines) == "id: 1"
 
 
 async def test_the_timeline_resumes_and_is_drained(timeline: Site) -> None:

@@ -12,8 +12,8 @@ from typing import Literal
 
 import msgspec
 
-from ...errors import HttpError
 from .addresses import Address, is_never_allowed, is_public, parse_address
+from .errors import HttpError
 
 __all__ = ["MAX_URL", "Purpose", "Url", "check_address", "check_url", "refuse"]
 

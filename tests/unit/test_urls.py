@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyreqwest.http import Url as RustUrl
 
-from riverflow.builtin.http.urls import MAX_URL, Purpose, Url, check_url
 from riverflow.errors import HttpError
+from riverflow.urls import MAX_URL, Purpose, Url, check_url
 
 ALWAYS_REFUSED = [
     "",

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from riverflow.builtin.http.guard import embedded_ipv4, is_never_allowed, is_public, parse_address
+from riverflow.addresses import embedded_ipv4, is_never_allowed, is_public, parse_address
 
 REFUSED = """
 0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24 192.88.99.0/24
