@@ -58,6 +58,9 @@ class PhoenixBrowser:
         assert self._socket is not None
         async with asyncio.timeout(WITHIN):
             join_ref, ref, _, event, payload = json.loads(await self._socket.recv())
+            if event == "phx_close":  # the channel ends before its socket, so that no client joins it again
+                assert (join_ref, ref, payload) == ("6", None, {})
+                raise AssertionError(f"after phx_close came {await self._socket.recv()!r}")
         assert (join_ref, ref, event) == ("6", None, "response")
         message: dict[str, Any] = payload
         return message
