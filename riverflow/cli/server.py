@@ -6,6 +6,7 @@ It parses no argument and prints nothing.
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import signal
 import socket
@@ -19,7 +20,7 @@ import uvicorn
 from ..app import Riverflow
 from ..errors import ConfigError
 
-__all__ = ["Server", "listen", "run_loop", "serving"]
+__all__ = ["Server", "calm_collector", "listen", "run_loop", "serving"]
 
 T = TypeVar("T")
 
@@ -89,6 +90,17 @@ async def serving(river: Riverflow, listener: socket.socket) -> AsyncIterator[No
         finally:
             server.should_exit = True
             await task  # no task group: it would cancel the server where it should end by itself
+
+
+def calm_collector() -> None:
+    """Have the garbage collector look seldom, and never at what is there now: call it when all is started.
+
+    With 64 runs in flight its defaults took 4 % of the CPU, to find next to nothing: a run leaves no cycles. For a
+    process that is riverflow's own; a library does not decide this.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
 
 
 def run_loop(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
