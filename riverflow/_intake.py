@@ -268,13 +268,18 @@ def _inline_schema(response_format: Any) -> dict[str, Any] | None:
 def _customer_data(asked: SubmitRequest, cache_fields: tuple[str, ...], request: Json) -> Json:
     """Cache fields echo under their full path; a `customer_data` object is echoed as it is, and its keys win."""
     if not cache_fields:
-        return codec.from_python(asked.customer_data) if asked.customer_data else codec.EMPTY_OBJECT
+        return _echoed.decode(request).customer_data if asked.customer_data else codec.EMPTY_OBJECT
     whole = codec.decode(request)
     found = {path: _at(whole, path) for path in cache_fields}
     echoed = {path: value for path, value in found.items() if value is not _MISSING}
     return codec.from_python(echoed | (asked.customer_data or {}))
 
 
+class _Echoed(msgspec.Struct):
+    customer_data: Json = codec.EMPTY_OBJECT
+
+
+_echoed = msgspec.json.Decoder(_Echoed)
 _MISSING: Any = object()
 
 

@@ -150,6 +150,8 @@ def _deliveries(
 ) -> tuple[Delivery, ...]:
     """One delivery per target. Its id follows from run, stage and place, so that no restart can mint a second one;
     it has no dots (Standard Webhooks signs `id.timestamp.body`)."""
+    if not targets:
+        return ()
     place = record.plan.stages.index(stage)
     head = f"msg_{record.run.id.replace('-', '')}_{place}"
     return tuple(

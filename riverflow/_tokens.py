@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
 import math
+from functools import lru_cache
 
 import msgspec
 
@@ -92,7 +92,14 @@ def _decode(part: bytes) -> bytes:
 
 
 def _signature(signed: bytes, secret: str) -> bytes:
-    return _encode(hmac.digest(secret.encode("utf-8"), signed, hashlib.sha256))
+    state = _keyed(secret).copy()
+    state.update(signed)
+    return _encode(state.digest())
+
+
+@lru_cache(maxsize=1024)  # by project: with the key set up anew, a signature takes 11 µs instead of 4
+def _keyed(secret: str) -> hmac.HMAC:
+    return hmac.new(secret.encode("utf-8"), digestmod="sha256")
 
 
 def _invalid() -> Unauthenticated:

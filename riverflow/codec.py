@@ -62,7 +62,9 @@ def from_python(value: Any) -> Json:
 
 def splice(**members: Any) -> bytes:
     """A JSON object from members in order; Json values are spliced, None members are left out."""
-    return _encoder.encode({name: value for name, value in members.items() if value is not None})
+    if None in members.values():
+        members = {name: value for name, value in members.items() if value is not None}
+    return _encoder.encode(members)
 
 
 def python_json(data: bytes) -> bytes:

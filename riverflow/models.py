@@ -303,7 +303,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def generated(self) -> Output | None:
         """The AI's own answer: the first output that carries a provider's meta."""
-        return next((output for output in self.outputs if output.meta is not None), None)
+        for output in self.outputs:
+            if output.meta is not None:
+                return output
+        return None
 
     @property
     def data(self) -> Json:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import cProfile
+import gc
 import pstats
 import socket
 import sys
@@ -59,6 +60,7 @@ async def _main(system: System) -> None:
     server = _Server(config)
     serving = asyncio.create_task(server.serve([listening]))
     await server.up.wait()
+    _calm_collector()
 
     async def own(asked: dict[str, Any]) -> Any:
         return {**measure(), "commits": count()}
@@ -76,6 +78,13 @@ async def _main(system: System) -> None:
     await serve_control(verbs, port=listening.getsockname()[1], pinned=pinned)
     server.should_exit = True
     await serving
+
+
+def _calm_collector() -> None:
+    """As `riverflow serve` does; the floor has it as well."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
 
 
 class _Server(uvicorn.Server):

@@ -99,8 +99,7 @@ def _answer(event: Event, returned: Any) -> Answer:
     if isinstance(returned, Deferred):
         return Answer(status=202, outcome=returned)
     completed = _completed(event.name, returned if isinstance(returned, Result) else Result(returned))
-    body = codec.splice(data=completed.data, task_id=completed.task_id, metadata=completed.metadata)
-    return Answer(status=200, body=body, outcome=completed)
+    return Answer(status=200, outcome=completed)
 
 
 def _completed(name: str, result: Result) -> Completed:
@@ -125,8 +124,7 @@ def _json(name: str, value: Any) -> Json:
 def _failure(event: Event, failure: Failure) -> Answer:
     if not event.expects_answer:
         return Answer(error=failure.code, message=failure.message, final=True)
-    failed = Failed(code=failure.code, message=failure.message)
-    return Answer(status=200, body=codec.splice(error=failed.code, message=failed.message), outcome=failed)
+    return Answer(status=200, outcome=Failed(code=failure.code, message=failure.message))
 
 
 def _broken(name: str, delivery: Delivery, error: BaseException) -> Answer:

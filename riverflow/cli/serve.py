@@ -19,7 +19,7 @@ import msgspec
 
 from ..app import Riverflow
 from ..errors import ConfigError
-from .server import Server, end_soon, listen, run_loop
+from .server import Server, calm_collector, end_soon, listen, run_loop
 from .terminal import Screen
 from .workers import supervise
 
@@ -72,6 +72,7 @@ def serve(
 async def _serve(river: Riverflow, listener: socket.socket, access_log: bool, ready: Callable[[], None]) -> None:
     async with river.lifespan():
         ready()
+        calm_collector()
         await Server(river, access_log=access_log).serve(sockets=[listener])
     end_soon()
 

@@ -6,6 +6,7 @@ It parses no argument and prints nothing; what it must say goes to the log, with
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import math
 import os
@@ -25,7 +26,7 @@ import uvicorn
 from ..app import Riverflow
 from ..errors import ConfigError
 
-__all__ = ["Server", "end_soon", "listen", "run_loop", "serving"]
+__all__ = ["Server", "calm_collector", "end_soon", "listen", "run_loop", "serving"]
 
 T = TypeVar("T")
 
@@ -134,6 +135,17 @@ def _without_secrets(record: logging.LogRecord) -> bool:
 
 def _masked(value: Any) -> Any:
     return _SECRET.sub(r"\1***", value) if isinstance(value, str) else value
+
+
+def calm_collector() -> None:
+    """Have the garbage collector look seldom, and never at what is there now: call it when all is started.
+
+    With 64 runs in flight its defaults took 4 % of the CPU, to find next to nothing: a run leaves no cycles. For a
+    process that is riverflow's own; a library does not decide this.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
 
 
 def run_loop(main: Callable[[], Coroutine[Any, Any, T]]) -> T:

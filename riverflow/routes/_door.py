@@ -190,7 +190,11 @@ def problem_app(error: RiverflowError) -> ASGIApp:
 
 def base_url_of(scope: Scope) -> str:
     """Scheme, host and prefix of a request, without a trailing slash."""
-    host = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1")
+    host = ""
+    for name, value in scope["headers"]:
+        if name == b"host":
+            host = value.decode("latin-1")
+            break
     if not host:
         address, port = scope.get("server") or ("localhost", None)
         host = f"{address}:{port}" if port else address

@@ -1,8 +1,8 @@
 """Writes many rows with few statements. This module knows no table.
 
 Each statement that SQLite steps through lets go of the GIL and takes it back; on a busy event loop that wait is what a
-write costs. So rows are written up to 64 at a time, in a few sizes that stay in the statement cache: 100 rows are
-statements of 64, 32 and 4 rows.
+write costs. So rows are written up to 64 at a time, in a few sizes that stay in the statement cache: up to 8 rows
+and 16, 24, … 64 are one statement, 100 rows are statements of 64, 32 and 4 rows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .queries import query
 __all__ = ["Bulk"]
 
 _ROW = re.compile(r"VALUES (\((?:[^()]|\([^()]*\))*\))")
-_SIZES = (64, 32, 16, 8, 4, 2, 1)
+_SIZES = (64, 56, 48, 40, 32, 24, 16, *range(8, 0, -1))
 
 
 class Bulk:
@@ -37,7 +37,7 @@ class Bulk:
         """Write the rows in order."""
         waiting = list(rows)
         start, left = 0, len(waiting)
-        for size in _SIZES:
+        for size in _SIZES if left else ():
             while left >= size:
                 db.execute(self._texts[size], tuple(chain.from_iterable(waiting[start : start + size])))
                 start, left = start + size, left - size

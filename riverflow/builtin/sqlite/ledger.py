@@ -103,8 +103,7 @@ class _Ledger:
         bulk["change_deliveries"].write(db, self._ended.values())
         bulk["write_due"].write(db, self._due.values())
         bulk["move_due"].write(db, ((*key, due_at) for key, due_at in self._moved.items()))
-        if self._gone:
-            db.execute(query("delete_due"), (encode(list(self._gone)).decode(),))
+        bulk["delete_due"].write(db, self._gone)
 
     def _agreed(self, append: Append) -> _Head:
         """The head of the run, where the append's author has seen its newest state. Raises VersionConflict."""
@@ -222,5 +221,6 @@ def _bulk() -> dict[str, Bulk]:
         "change_deliveries",
         "write_due",
         "move_due",
+        "delete_due",
     )
     return {name: Bulk(name) for name in names}

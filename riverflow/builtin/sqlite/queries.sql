@@ -65,9 +65,8 @@ UPDATE due SET due_at = moved.column3, owner = NULL
 FROM (VALUES (?, ?, ?)) AS moved WHERE run_id = moved.column1 AND delivery_id = moved.column2
 
 -- delete_due --
--- Work that is done; the list is of pairs.
-DELETE FROM due WHERE (run_id, delivery_id) IN (
-    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?))
+-- Work that is done.
+DELETE FROM due WHERE (run_id, delivery_id) IN (VALUES (?, ?))
 
 -- run --
 -- One run; without a project for claimed work.
