@@ -38,7 +38,7 @@ class TestPhoenix(TransportSuite):
                     _, _, _, event, payload = json.loads(text)
                     if event == "phx_reply" and payload["status"] == "error":
                         raise Refused(payload["response"]["reason"])
-                    if event != "phx_reply":
+                    if not event.startswith("phx_"):
                         yield event, payload
             except ConnectionClosed:
                 return

@@ -1,7 +1,7 @@
 // Connects as a browser does and prints what it sees, one JSON value a line.
 // Usage: node client.mjs '{"url", "token", "topic", "phoenix": package, "auth": "query" | "protocol", "params", "again": bool}'
 // `again`: make a channel in each onOpen until the final message is there, as ModelRiver's client 1.3.9 does.
-// After each close with 1000 it looks for a while whether there is more: ["after", connections so far].
+// A while after a close with 1000, and after each connection that follows it, it says how many there have been: ["after", n].
 import WebSocket from "ws"
 
 const WATCHED = 300  // milliseconds: phoenix.js 1.8.16 is back 10 ms after a close
@@ -14,6 +14,8 @@ const credentials = auth === "query" ? { params: { token } } : { authToken: toke
 const socket = new Socket(url, { transport: WebSocket, ...credentials })
 let opened = 0
 let over = false
+let ended = false
+const watch = () => setTimeout(() => tell("after", opened), WATCHED)
 
 const join = () => {
   const channel = socket.channel(topic, params)
@@ -30,10 +32,14 @@ const join = () => {
 socket.onOpen(() => {
   tell("open", ++opened)
   if (again && !over) join()
+  if (ended) watch()
 })
 socket.onClose(event => {
   tell("close", event.code)
-  if (event.code === 1000) setTimeout(() => tell("after", opened), WATCHED)
+  if (event.code === 1000) {
+    ended = true
+    watch()
+  }
 })
 if (!again) join()
 socket.connect()

@@ -24,6 +24,7 @@ _MAX_FRAME = 65_536
 # Seconds that a socket may stay without a channel. It is the pace too at which phoenix.js 1.8.16 comes back to nothing:
 # 10 ms after every close that it did not ask for, 1000 included.
 _JOIN_WITHIN = 60.0
+_SOON = 1.0  # seconds between the end of a refused or replaced channel and the end of its socket
 
 _NORMAL = 1000  # the only code on which phoenix.js up to 1.8.14 does not come back
 _TOO_BIG = 1009  # RFC 6455, 7.4.1
@@ -91,8 +92,8 @@ class Socket:
         return task
 
     def give_way(self) -> None:
-        """Leave the channel to a newer socket. This one is not closed before its time is up: its client may be one
-        that comes back 10 ms after a close and joins, and two pages of one token would go on replacing one another."""
+        """Leave the channel to a newer socket, and close soon: a client that comes back after every close and joins
+        (phoenix.js 1.8.16 under ModelRiver's) would otherwise replace the newer one within 10 ms."""
         join, self._join = self._join, None
         self._admitted = False
         self._start(self._part(join))
@@ -168,14 +169,14 @@ class Socket:
     async def _refuse(self, message: Message, error: RequestError | StoreError) -> None:
         """A refusal for now lets phoenix.js join again after 1, 2, 5 and every 10 seconds, and gives it the time to.
 
-        One for good closes the channel, which ends that. The socket is closed no earlier than when its time without a
-        channel is up: ModelRiver's client makes a new channel each time that phoenix.js 1.8.16 has come back.
+        One for good closes the channel, which ends that, and soon the socket: not at once, because ModelRiver's client
+        makes a new channel each time that phoenix.js 1.8.16 has come back, which it does 10 ms after any close.
         """
         await self._reply(message, refusal(error.code if isinstance(error, RequestError) else "unavailable"))
         if not error.retryable:
             await self._dismiss(Join.of(message))
-        elif self._join is None:
-            self._start(self._expect_join())
+        if self._join is None:
+            self._start(self._expect_join() if error.retryable else self._expect_join(_SOON, "refused"))
 
     # Pushing ---------------------------------------------------------------------------------------------
 
@@ -239,16 +240,16 @@ class Socket:
         self._task = asyncio.create_task(work)
         return self._task
 
-    async def _expect_join(self) -> None:
-        await self._lobby.clock.sleep(_JOIN_WITHIN)
-        await self._close(_NORMAL, "no channel was joined")
+    async def _expect_join(self, within: float = _JOIN_WITHIN, reason: str = "no channel was joined") -> None:
+        await self._lobby.clock.sleep(within)
+        await self._close(_NORMAL, reason)
 
     async def _part(self, join: Join | None) -> None:
         await self._release()
         if join is not None:
             with suppress(OSError):
                 await self._dismiss(join)
-        await self._expect_join()
+        await self._expect_join(_SOON, "replaced by a newer socket")
 
     async def _end(self, code: int, reason: str) -> None:
         await self._release()

@@ -1,0 +1,188 @@
+"""A run: its plan, its state, its log, and how a stage of it may end."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+from ..pipeline import Pipeline, Stage
+from .configuration import Fallback
+from .values import Json, MaybeJson, Phase, Status
+
+__all__ = [
+    "CHECKPOINTS",
+    "FINAL_KINDS",
+    "Completed",
+    "Deferred",
+    "Entry",
+    "Failed",
+    "Frame",
+    "Outcome",
+    "Output",
+    "Plan",
+    "Receipt",
+    "Record",
+    "Run",
+    "Waiting",
+]
+
+CHECKPOINTS: Final = frozenset({"run.accepted", "stage.completed", "callback.received"})
+"""Kinds of entries from which a run is rebuilt: its plan and request, each finished stage's output, and which
+callbacks decided it."""
+
+FINAL_KINDS: Final = frozenset({"run.completed", "run.failed"})
+"""Kinds of the one public entry that ends a run."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a run was accepted with: a snapshot that later edits of the workflow do not change."""
+
+    workflow: str
+    workflow_id: str
+    stages: tuple[Stage, ...]
+    provider: str
+    model: str
+    event_name: str | None = None
+    fallbacks: tuple[Fallback, ...] = ()
+    instructions: str | None = None
+    schema: MaybeJson = None
+    template: str | None = None
+    sample_data: MaybeJson = None
+    customer_data: Json = Json(b"{}")
+    callback_timeout: float = 300.0
+    provider_timeout: float = 300.0
+    base_url: str = ""
+    webhook_url: str | None = None
+
+    @property
+    def pipeline(self) -> Pipeline:
+        return Pipeline.of(self.stages)
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """The small, changing part of a run: where it is. Everything else is in its log.
+
+    `id` is the public channel id (UUIDv7). `version` grows with each decision, `generation` with each claim
+    by another worker. `deadline_at` is set while `phase` is `waiting`.
+    """
+
+    id: str
+    project_id: str
+    workflow: str
+    event_name: str | None
+    status: Status
+    stage: str
+    phase: Phase
+    version: int
+    generation: int
+    created_at: float
+    deadline_at: float | None = None
+    finished_at: float | None = None
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One immutable fact in a run's log. The store gives the number (from 1, without holes per run).
+
+    Public entries are what the browser may see: their `data` is the message, ready to send. The others are
+    the operator's.
+    """
+
+    kind: str
+    at: float
+    number: int = 0
+    stage: str | None = None
+    attempt: int | None = None
+    public: bool = False
+    data: Json = Json(b"{}")
+
+
+class Output(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a finished stage produced; `meta` is there where a provider made it, `task_id` and `metadata`
+    where a backend did."""
+
+    stage: str
+    data: Json
+    meta: MaybeJson = None
+    task_id: str | None = None
+    metadata: MaybeJson = None
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """The callback that decided a stage: its form and the SHA-256 of its canonical body, to know a repetition."""
+
+    stage: str
+    form: Literal["success", "error"]
+    digest: str
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """A run together with what its log says: the plan, the request, the outputs and receipts so far, and the
+    generation in which its present stage began."""
+
+    run: Run
+    plan: Plan
+    request: Json
+    outputs: tuple[Output, ...] = ()
+    receipts: tuple[Receipt, ...] = ()
+    begun: int = 1
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt of its stage this is, from 1: each claim by another worker begins one."""
+        return self.run.generation - self.begun + 1
+
+    @property
+    def generated(self) -> Output | None:
+        """The AI's own answer: the first output that carries a provider's meta."""
+        for output in self.outputs:
+            if output.meta is not None:
+                return output
+        return None
+
+    @property
+    def data(self) -> Json:
+        """What the next stage works on: the newest output."""
+        return self.outputs[-1].data if self.outputs else Json(b"null")
+
+
+class Completed(msgspec.Struct, frozen=True, kw_only=True):
+    """The stage is done. `data` is any JSON value; `meta` is a provider's account of how it was made."""
+
+    data: Json
+    meta: MaybeJson = None
+    task_id: str | None = None
+    metadata: MaybeJson = None
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True):
+    """The stage, and with it the run, has failed for good."""
+
+    code: str
+    message: str
+    details: MaybeJson = None
+    meta: MaybeJson = None
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """The stage now waits for a callback, for `timeout` seconds, having told `event_name`."""
+
+    event_name: str
+    timeout: float | None = None
+
+
+class Deferred(msgspec.Struct, frozen=True):
+    """A handler will answer later, through the callback URL."""
+
+
+Outcome = Completed | Failed | Waiting
+
+
+class Frame(msgspec.Struct, frozen=True, kw_only=True):
+    """One message of a channel: the log number, the event name (`response`, `chunk`, …), the JSON payload as
+    bytes, and whether the run ends with it."""
+
+    number: int
+    event: str
+    data: bytes
+    final: bool = False
