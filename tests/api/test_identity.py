@@ -118,3 +118,27 @@ async def test_a_project_that_does_not_exist_is_refused_before_a_run_begins(seat
         body = {"provider": "echo", "model": "echo", "prompt": "hi"}
         problem(await stranger.post("/v1/ai/async", json=body, headers=headers), 404)
     assert begun == []
+
+
+async def test_each_tenant_has_a_project_of_his_own_by_name(seated: Sit) -> None:
+    tenants: dict[bytes, str] = {}
+
+    def who(scope: Scope) -> Identity | None:
+        project = tenants.get(dict(scope["headers"]).get(b"x-tenant", b""))
+        return Identity(project_id=project, scopes=frozenset({SUBMIT, READ})) if project else None
+
+    async with seated(authenticator=who) as desk, client_of(str(desk.client.base_url), None) as user:
+        tenants |= {name.encode(): await desk.river.project(name) for name in ("blue", "red")}
+        assert await desk.river.project("blue") == tenants[b"blue"]
+        assert len({*tenants.values(), desk.river.project_id}) == 3
+        blue, red = {"x-tenant": "blue"}, {"x-tenant": "red"}
+        body = {"provider": "echo", "model": "echo", "prompt": "hi"}
+        accepted = await user.post("/v1/ai/async", json=body, headers=blue)
+        assert accepted.status_code == 200, accepted.text
+        path = f"/v1/ai/{accepted.json()['channel_id']}"
+        run = await desk.river.run(accepted.json()["channel_id"], project_id=tenants[b"blue"])
+        assert (await run.result())["status"] == "success"
+        assert (await user.get(path, headers=blue)).json()["status"] == "success"
+        problem(await user.get(path, headers=red), 404)
+        problem(await desk.client.get(path), 404)
+        problem(await user.get(path), 401)

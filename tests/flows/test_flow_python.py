@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from riverflow import Event
 from riverflow.errors import InvalidRequest, NotFound, NotWaiting, Unprocessable
 from riverflow.testing import ScriptedProvider
 
@@ -79,6 +80,39 @@ async def test_cancel(tmp_path: Path) -> None:
             await cancelled.wait()
         with pytest.raises(NotWaiting):
             await run.cancel()
+
+
+async def test_a_run_that_was_accepted_earlier_is_found_by_its_id(tmp_path: Path) -> None:
+    async with open_world(tmp_path, answerer="handler") as world:
+        world.backend.plan(EVENT, Reaction(SUCCESS))
+        accepted = await world.submit()
+        run = await world.river.run(accepted["channel_id"])
+        async with asyncio.timeout(10):
+            result = await run.result()
+        assert (run.channel_id, result["status"], result["data"]) == (
+            accepted["channel_id"],
+            "completed",
+            SUCCESS["data"],
+        )
+        assert run.ws_token != accepted["ws_token"]
+        with pytest.raises(NotFound):
+            await world.river.run("0190a000-0000-7000-8000-000000000000")
+
+
+@pytest.mark.parametrize("returned", [None, [1], object()], ids=["nothing", "list", "no JSON"])
+async def test_a_handler_that_returns_no_object_ends_the_run(tmp_path: Path, returned: Any) -> None:
+    calls: list[Event] = []
+
+    async def forgetful(event: Event) -> Any:
+        calls.append(event)
+        return returned
+
+    async with open_world(tmp_path, answerer="none", handlers={EVENT: forgetful}) as world:
+        run = await world.river.submit(workflow="movie", messages=MESSAGES)
+        async with asyncio.timeout(10):
+            result = await run.result()
+        assert (result["status"], result["error"]["details"]["code"]) == ("error", "invalid_result")
+        assert len(calls) == 1
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from riverflow import Completed, Failure, Stage, StageContext, Workflow, hookimpl
+from riverflow import Completed, Failure, Stage, StageContext, Waiting, Workflow, hookimpl
 from riverflow.codec import decode, from_python
 from riverflow.ports import Context
 from riverflow.testing import FakeClock, ScriptedProvider
@@ -236,3 +236,60 @@ async def test_each_stage_has_its_own_attempts(tmp_path: Path) -> None:
         done = [(e["stage"], e["attempt"]) for e in await world.timeline(accepted) if e["kind"] == "stage.completed"]
     assert seen == [(stage.name, attempt) for stage in own for attempt in (1, 2, 3)]
     assert done == [("generate", 1), ("first", 3), ("second", 3), ("third", 3)]
+
+
+async def test_a_stage_of_ones_own_may_wait_for_a_callback(tmp_path: Path) -> None:
+    async def ask(context: StageContext) -> Waiting:
+        return Waiting(event_name="approve")
+
+    stages = (GENERATE, Stage(name="ask", kind="ask"), FINALISE)
+    workflow = movie_workflow(event_name=None, pipeline=stages)
+    async with open_world(tmp_path, workflows=[workflow], stages={"ask": ask}) as world:
+        accepted = await world.submit()
+        await world.wrote(accepted, "delivery.attempted")
+        assert world.backend.received[0].payload["event"] == "approve"
+        answer = await world.call_back(accepted, {"data": {"ok": True}, "task_id": "t_1"}, "ask")
+        assert (answer.json()["stage"], answer.json()["status"]) == ("ask", "completed")
+        final = await _final(world, accepted)
+        assert (final["status"], final["data"], final["task_id"]) == ("completed", {"ok": True}, "t_1")
+
+
+async def test_a_stage_of_ones_own_has_its_time_and_no_more(tmp_path: Path) -> None:
+    stopped = asyncio.Event()
+
+    async def linger(context: StageContext) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+
+    stages = (GENERATE, Stage(name="linger", kind="linger", timeout=0.05), FINALISE)
+    workflow = movie_workflow(event_name=None, pipeline=stages)
+    async with open_world(tmp_path, workflows=[workflow], stages={"linger": linger}) as world:
+        final = await _final(world, await world.submit())
+        assert (final["status"], final["error"]["code"]) == ("error", "stage_timeout")
+        assert final["error"]["message"] == "stage 'linger' took over 0.05 seconds"
+    assert stopped.is_set()
+
+
+async def test_a_stage_that_always_breaks_ends_the_run_without_a_word_of_its_own(tmp_path: Path) -> None:
+    tries: list[float] = []
+    clock = FakeClock()
+
+    async def broken(context: StageContext) -> Any:
+        tries.append(clock.monotonic())
+        raise RuntimeError("dsn=postgres://u:hunter2@db/x")
+
+    stages = (GENERATE, Stage(name="check", kind="broken"), FINALISE)
+    workflow = movie_workflow(event_name=None, pipeline=stages)
+    async with open_world(tmp_path, workflows=[workflow], stages={"broken": broken}, clock=clock) as world:
+        accepted = await world.submit()
+        ending = asyncio.ensure_future(world.ended(accepted))
+        async with asyncio.timeout(10):
+            while not ending.done():
+                await clock.advance(0.5)
+        final = await _final(world, accepted)
+        assert (final["status"], final["error"]["code"]) == ("error", "stage_error")
+        assert "hunter2" not in str(final) + str(await world.timeline(accepted))
+    first, second, third = tries
+    assert (second - first >= 5, third - second >= 30) == (True, True)

@@ -108,11 +108,11 @@ class Site:
         await self.clock.advance(1.0)
 
     async def ends(self, client: Client) -> bool:
-        """Whether a socket without a channel is served until its time is up, and then closed with 1000."""
-        await until(lambda: self.clock.next_due is not None)
-        await self.clock.advance(59)
+        """Whether a refused or replaced socket is served for a second, and then closed with 1000."""
+        await until(lambda: (self.clock.next_due or 99) <= 1.0)
+        await self.clock.advance(0.5)
         served = await client.alive()
-        await self.clock.advance(1)
+        await self.clock.advance(0.5)
         return served and await client.closed() == 1000
 
 
