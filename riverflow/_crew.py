@@ -32,6 +32,11 @@ class Crew:
         self._busy = 0
 
     @property
+    def closed(self) -> bool:
+        """Whether the work is over: nothing is started any more, and what is left behind should stop trying."""
+        return self._closed
+
+    @property
     def room(self) -> int:
         """How much more work is welcome."""
         return self._size - self._busy

@@ -138,6 +138,7 @@ class Engine:
             owner=owner,
             spawn=self._crew.spawn,
             cut=self._crew.cut,
+            stopped=lambda: self._crew.closed,
             notice=self._sweeper.notice,
             observe=parts.observe,
         )

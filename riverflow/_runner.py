@@ -44,7 +44,8 @@ class Runner:
     """The engine room's one pair of hands.
 
     `spawn(run_id, coroutine)` starts work that somebody owns, `cut(run_id)` stops what else is being done for a run,
-    `notice(due_at)` tells the sweeper of a new due time, `observe(run_id, entries)` is called after each append.
+    `stopped()` says that all is over here, `notice(due_at)` tells the sweeper of a new due time,
+    `observe(run_id, entries)` is called after each append.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Runner:
         owner: str,
         spawn: Spawn,
         cut: Callable[[str], None],
+        stopped: Callable[[], bool],
         notice: Callable[[float], None],
         observe: Callable[[str, Sequence[Entry]], None] | None,
     ) -> None:
@@ -79,6 +81,7 @@ class Runner:
         self._owner = owner
         self._spawn = spawn
         self._cut = cut
+        self._stopped = stopped
         self._notice = notice
         self._observe = observe
         self._waiting: dict[str, Record] = {}
@@ -164,6 +167,8 @@ class Runner:
                 await self._queue.reschedule(run_id, delivery_id, due_at)
                 break
             except StoreError:
+                if self._stopped():
+                    return  # all leases of this process were given back at the stop
                 logger.warning("run %s: could not be given back, to be tried again", run_id, exc_info=True)
                 await self._clock.sleep(1.0)
         self._notice(due_at)
