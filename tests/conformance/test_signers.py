@@ -148,7 +148,11 @@ def test_the_timestamped_node_receivers_accept_python_json_too() -> None:
 @settings(max_examples=60)
 @given(
     st.recursive(
-        st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text(max_size=8),
+        st.none()
+        | st.booleans()
+        | st.integers(-(2**53), 2**53)
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(max_size=8),
         lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("ab01", max_size=3), inner, max_size=4),
         max_leaves=12,
     )
