@@ -22,7 +22,7 @@ from .answer import answered
 __all__ = ["ROUNDS", "Generate"]
 
 ROUNDS = RetryPolicy(delays=(0, 0.4, 0.8))
-"""Up to 3 rounds over the targets, 400 and 800 ms apart: the hosted service's published example (CONTRACT 4)."""
+"""Up to 3 rounds over the targets, 400 and 800 ms apart: the hosted service's published example."""
 
 _log = logging.getLogger("riverflow.generate")
 

@@ -23,7 +23,7 @@ class _Tokens(msgspec.Struct, frozen=True):
 
 
 class _Meta(msgspec.Struct, frozen=True, kw_only=True):
-    """Both published spellings of everything (CONTRACT, C12)."""
+    """Both spellings that the hosted service has published, of everything."""
 
     status: Literal["success", "error"]
     provider: str

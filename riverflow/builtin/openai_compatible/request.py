@@ -107,7 +107,7 @@ def _response_format(given: Parameter, schema: Json | None) -> Parameter:
 
 
 def _is_openais(given: Parameter) -> bool:
-    """Whether the caller's `response_format` is OpenAI's: it may also be a bare JSON Schema (CONTRACT 1.1)."""
+    """Whether the caller's `response_format` is OpenAI's: it may also be a bare JSON Schema."""
     if isinstance(given, UnsetType):
         return False
     try:

@@ -93,7 +93,7 @@ class StageRunnerSuite:
         assert outcome.message
 
     async def test_a_failure_never_says_success(self, failing: StageRunner, context: StageContext) -> None:
-        # CONTRACT 2.3: the browser takes `meta.status == "success"` for success, whatever else is said.
+        # The browser takes `meta.status == "success"` for success, whatever else is said.
         outcome = await failing.run(context)
         meta = getattr(outcome, "meta", None)
         assert meta is None or decode(meta).get("status") != "success"
