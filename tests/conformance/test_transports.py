@@ -135,7 +135,12 @@ async def test_sqlites_notifier_looks_often_only_while_others_write(tmp_path: Pa
     await clock.advance(59)
     assert await pause() == pytest.approx(0.025)
     await clock.advance(1)
-    assert await pause() == pytest.approx(0.25)
+    due = await pause()
+    for _ in range(3):  # a question may have been under way when the minute was over
+        if due == pytest.approx(0.025):
+            await clock.advance(0.025)
+            due = await pause()
+    assert due == pytest.approx(0.25)
     listening.cancel()
     await asyncio.wait([listening])
     await asyncio.gather(ours.aclose(), others.aclose())

@@ -350,7 +350,7 @@ async def test_a_leave_is_answered_and_ends_the_pushes(site: Site) -> None:
 
 
 async def test_after_a_drop_join_leave_join_replays_to_each_join_and_closes_after_the_last(site: Site) -> None:
-    """CONTRACT 2.4.5: what phoenix.js sends when old and new channel objects share a topic."""
+    """What phoenix.js sends when old and new channel objects share a topic."""
     run = site.channels.start()
     site.channels.tell(run, "run.completed", {"n": 1})
     topic = site.topic(run)
