@@ -15,7 +15,7 @@ from ..errors import ConfigError
 
 __all__ = ["supervise"]
 
-_SETTLED = 2.0  # seconds: a worker that fails sooner than this would fail again
+_SETTLED = 30.0  # seconds: a worker that exits with an error sooner than this has not come up, and would not again
 
 
 async def supervise(listener: socket.socket, arguments: Sequence[str], count: int) -> None:
@@ -56,7 +56,8 @@ class _Crew:
         while not self._stopping:
             begun = asyncio.get_running_loop().time()
             status = await self._run_one()
-            if status and not self._stopping and asyncio.get_running_loop().time() - begun < _SETTLED:
+            early = asyncio.get_running_loop().time() - begun < _SETTLED
+            if status > 0 and early and not self._stopping:  # below 0 it was killed, which says nothing of the next
                 self.stop()
                 raise _Failed(f"a worker ended at once, with status {status}")
 
