@@ -217,7 +217,7 @@ async def test_an_endless_body_is_cut_off(seated: Sit) -> None:
         head = f"POST /river/v1/ai/async HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n"
         writer.write(head.encode() + b"transfer-encoding: chunked\r\n\r\n" + b"400\r\n" + b"x" * 1024 + b"\r\n")
         async with asyncio.timeout(5):
-            assert await reader.readline() == b"HTTP/1.1 413 Request Entity Too Large\r\n"
+            assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")  # the phrase differs between Pythons
         writer.close()
 
 
