@@ -77,12 +77,11 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Resumed(msgspec.Struct, frozen=True, kw_only=True):
-    """A callback that was taken: the run as it stands, and whether the same answer had come before."""
+    """A callback that was taken, for the first time or again: the run as it stands, and the form of the answer."""
 
     run: Run
     stage: str
     form: str
-    repeated: bool
 
 
 class Engine:
@@ -220,8 +219,7 @@ class Engine:
             receipt, run = decision.receipt, decision.run
         else:
             receipt, run = decision.record.receipts[-1], decision.record.run
-        repeated = isinstance(decision, _machine.Repeated)
-        return Resumed(run=run, stage=receipt.stage, form=receipt.form, repeated=repeated)
+        return Resumed(run=run, stage=receipt.stage, form=receipt.form)
 
     async def cancel(self, project_id: str, run_id: str) -> Run:
         """End a run as `error` with code `cancelled`; the provider's request is dropped. Raises NotFound,
