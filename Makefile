@@ -4,6 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python -m
 PYTEST_ARGS ?= -n auto --maxprocesses=8
+TORTURE_SECONDS ?= 600
+TORTURE_FIRST ?= 0
+TORTURE_KILLS ?= 2000
 PYTHONS ?= python3.11 python3.13
 NODE := tests/node/node_modules/.package-lock.json
 
@@ -13,7 +16,7 @@ PYTHON ?= $(shell for python in python3.13 python3.12 python3.11 python3; do \
 	"$$python" -c '$(FIT)' >/dev/null 2>&1 && { echo "$$python"; break; }; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test check check-all format bench clean
+.PHONY: help install demo serve test check check-all format bench torture clean
 
 help: ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +45,11 @@ format: $(BIN)/.dev ## write the formatting, fix what ruff can fix
 
 bench: $(BIN)/.bench ## what a durable run costs on this machine; takes minutes (BENCH_ARGS="I W" for parts)
 	@$(RUN) riverflow bench $(BENCH_ARGS)
+
+torture: $(BIN)/.dev ## simulated faults by seed, then kill -9 at saturation (TORTURE_SECONDS=600, TORTURE_KILLS=2000)
+	@$(RUN) riverflow.testing.simulation --seconds $(TORTURE_SECONDS) --first $(TORTURE_FIRST)
+	@cd tests && $(abspath $(BIN))/python -m crash.torture --runs 10000 --kills 20
+	@cd tests && $(abspath $(BIN))/python -m crash.torture --runs $$(( 12 * $(TORTURE_KILLS) )) --kills $(TORTURE_KILLS)
 
 clean: ## forget environments and caches
 	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis tests/node/node_modules

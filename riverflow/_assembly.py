@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
+from functools import cache
 from importlib import metadata
 from typing import Any, Generic, TypeVar
 
@@ -17,10 +18,18 @@ from ._checks import Checks
 from ._directory import Directory
 from ._engine import Engine, Parts
 from ._gate import Gate
+from ._keys import KeyRing
+from ._limits import Limits
+from ._origins import Origins
 from ._plugins import Plugins
+from ._retention import Retention
+from ._upkeep import Upkeep
+from ._vault import Vault
 from .builtin.functions import FunctionStage
 from .builtin.http import build_client
 from .config import Declarations, Settings
+from .console import Console, Ground, build_console
+from .errors import Unauthenticated
 from .models import Identity, TokenClaims
 from .ports import (
     ASGIApp,
@@ -39,11 +48,22 @@ from .ports import (
     Transport,
     TransportRoute,
 )
-from .routes import ROUTES, Doors, Reply, base_url_of, build_router, document, respond
+from .routes import ROUTES, Doors, Front, Reply, base_url_of, build_router, document, respond
 
-__all__ = ["Assembly", "Running"]
+__all__ = ["Assembly", "Opened", "Running"]
 
 T = TypeVar("T")
+
+
+class Opened(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept: the store and what is read from it, with nothing running."""
+
+    settings: Settings
+    clock: Clock
+    store: Store
+    vault: Vault
+    directory: Directory
+    keys: KeyRing
 
 
 class Running(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,9 +112,10 @@ class _Built(Mapping[str, T], Generic[T]):
 class _GuardedChannels:
     """ports.Channels for transports: the engine's channels and the gate."""
 
-    def __init__(self, engine: Engine, gate: Gate) -> None:
+    def __init__(self, engine: Engine, gate: Gate, limits: Limits) -> None:
         self._engine = engine
         self._gate = gate
+        self._limits = limits
 
     async def subscribe(
         self, project_id: str, channel_id: str, *, after: int | None = None, everything: bool = False
@@ -108,15 +129,26 @@ class _GuardedChannels:
         await self._engine.use_token(claims)
 
     async def authenticate(self, scope: Scope) -> Identity:
-        return await self._gate.authenticate(scope)
+        try:
+            identity = await self._gate.authenticate(scope)
+        except Unauthenticated:
+            self._limits.stranger(scope)
+            raise
+        if self._limits.by_key:
+            self._limits.admit(identity, scope)
+        return identity
 
 
 def _described(served: list[TransportRoute]) -> ASGIApp:
-    """`GET /openapi.json`."""
+    """`GET /openapi.json`. It is made once, when it is first asked for, but for where it is served: anybody may ask."""
+
+    @cache
+    def made() -> dict[str, Any]:
+        return document(ROUTES, served, version=metadata.version("riverflow"), server="/")
 
     async def openapi(scope: Scope, receive: Receive, send: Send) -> None:
-        version, server = metadata.version("riverflow"), base_url_of(scope) or "/"
-        await respond(send, Reply(codec.encode(document(ROUTES, served, version=version, server=server))))
+        server = base_url_of(scope) or "/"
+        await respond(send, Reply(codec.encode({**made(), "servers": [{"url": server}]})))
 
     return openapi
 
@@ -138,11 +170,9 @@ class Assembly(msgspec.Struct, frozen=True, kw_only=True):
     async def start(self, stack: AsyncExitStack) -> Running:
         """Build and start; `stack` takes it all down again. Raises ConfigError and StoreError."""
         context = self._context(stack)
-        store = await self._open_store(context, stack)
-        directory = Directory(
-            store.documents, clock=self.clock, ids=self.ids, declared=self.declared, handlers=self.handlers
-        )
-        await directory.open()
+        opened = await self.open(context, stack)
+        store, directory, keys = opened.store, opened.directory, opened.keys
+        context = msgspec.structs.replace(context, credentials=directory.credential)
         notifier = self._notifier(context, store, stack)
         parts = self._parts(context, store, notifier, directory)
         checks = Checks(providers=parts.providers, stages=parts.stages, signers=parts.signers)
@@ -150,9 +180,22 @@ class Assembly(msgspec.Struct, frozen=True, kw_only=True):
         for enter in self.plugins.each("riverflow_lifespan"):
             await stack.enter_async_context(enter())
         stack.push_async_callback(_close, parts.senders)
+        await stack.enter_async_context(Upkeep(directory, keys, self.clock).going_on())
+        await stack.enter_async_context(Retention(store, self.settings, self.clock).going_on())
         engine = Engine(parts)
         await stack.enter_async_context(engine.running())
-        return self._serve(context, engine, directory, checks)
+        return self._serve(context, engine, directory, checks, keys, parts)
+
+    async def open(self, context: Context | None, stack: AsyncExitStack) -> Opened:
+        """Open the store alone. Raises ConfigError and StoreError."""
+        vault = Vault.of(self.settings)
+        store = await self._open_store(context or self._context(stack), stack)
+        directory = self._directory(store, vault)
+        await directory.open()
+        keys = KeyRing(directory, store.documents, clock=self.clock, ids=self.ids)
+        return Opened(
+            settings=self.settings, clock=self.clock, store=store, vault=vault, directory=directory, keys=keys
+        )
 
     def _context(self, stack: AsyncExitStack) -> Context:
         http = self.http
@@ -171,6 +214,16 @@ class Assembly(msgspec.Struct, frozen=True, kw_only=True):
             options={},
         )
         return context
+
+    def _directory(self, store: Store, vault: Vault) -> Directory:
+        return Directory(
+            store.documents,
+            vault=vault,
+            clock=self.clock,
+            ids=self.ids,
+            declared=self.declared,
+            handlers=self.handlers,
+        )
 
     async def _open_store(self, context: Context, stack: AsyncExitStack) -> Store:
         scheme = self.settings.database_url.partition("://")[0]
@@ -209,10 +262,15 @@ class Assembly(msgspec.Struct, frozen=True, kw_only=True):
         stack.push_async_callback(notifier.aclose)
         return notifier
 
-    def _serve(self, context: Context, engine: Engine, directory: Directory, checks: Checks) -> Running:
+    def _serve(
+        self, context: Context, engine: Engine, directory: Directory, checks: Checks, keys: KeyRing, parts: Parts
+    ) -> Running:
         authenticators = (self.authenticator, self.plugins.first("riverflow_authenticator"))
-        gate = Gate(directory, self.settings.api_key, [a for a in authenticators if a is not None])
-        channels = _GuardedChannels(engine, gate)
+        root = Identity(project_id=directory.default_project, root=True, key_id="root")
+        limits = Limits(self.settings, self.clock.monotonic)
+        known = [each for each in authenticators if each is not None]
+        gate = Gate(keys, self.settings.api_key, root, known, directory.known_project)
+        channels = _GuardedChannels(engine, gate, limits)
         factories = self.plugins.supplied("riverflow_transports")
         transports: list[Transport] = [factory(_for(context, name)) for name, factory in factories.items()]
         served = [route for transport in transports for route in transport.routes(channels)]
@@ -221,13 +279,42 @@ class Assembly(msgspec.Struct, frozen=True, kw_only=True):
         doors = Doors(
             engine=engine,
             directory=directory,
+            keys=keys,
             settings=self.settings,
             checks=checks,
             ids=self.ids,
+            limits=limits,
             authenticate=gate.authenticate,
         )
-        router = build_router(doors, ROUTES, served)
-        return Running(engine=engine, directory=directory, transports=transports, router=router)
+        console = self._console(parts, doors, gate, hosted=any(authenticators))
+        served += [
+            TransportRoute(type="http", path=path, app=console, methods=("GET", "HEAD", "POST"))
+            for path in ("/console", "/console/{rest:path}")
+        ]
+        router = Front(build_router(doors, ROUTES, served), Origins(self.settings))
+        return Running(engine=engine, directory=directory, transports=[*transports, console], router=router)
+
+    def _console(self, parts: Parts, doors: Doors, gate: Gate, *, hosted: bool) -> Console:
+        names = {
+            "providers": parts.providers,
+            "stages": parts.stages,
+            "signers": parts.signers,
+            "senders": parts.senders,
+            "transports": self.plugins.supplied("riverflow_transports"),
+            "stores": self.plugins.supplied("riverflow_stores"),
+        }
+        ground = Ground(
+            doors=doors,
+            routes=ROUTES,
+            gate=gate,
+            store=parts.store,
+            plugins=self.plugins,
+            names=names,
+            handlers=self.handlers,
+            clock=self.clock,
+            hosted=hosted,
+        )
+        return build_console(ground)
 
 
 async def _close(made: Mapping[str, Any]) -> None:

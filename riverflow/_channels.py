@@ -6,7 +6,7 @@ This module must not write to the log nor know a wire; it is told of entries onl
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ._frames import news_of
 from ._recent import Recent
@@ -35,6 +35,7 @@ class Hub:
         self._readers: dict[str, set[LiveSubscription]] = {}
         self._reads = asyncio.Semaphore(_READS)
         self._closed: str | None = None
+        self._watch: Callable[[str | None], None] | None = None
 
     @property
     def readers(self) -> int:
@@ -45,13 +46,24 @@ class Hub:
         """Whether anybody here listens to a run."""
         return run_id in self._readers
 
+    def readers_of(self, run_id: str) -> int:
+        """How many listen to a run here."""
+        return len(self._readers.get(run_id, ()))
+
     def born(self, project_id: str, run_id: str) -> None:
         """A run is about to be told of from its first entry on."""
         if self._recent is not None:
             self._recent.born(project_id, run_id)
 
+    def watch(self, told: Callable[[str | None], None] | None) -> None:
+        """Call this with each run that has news (None: some run has), or (None) nobody any more. It must return at
+        once."""
+        self._watch = told
+
     def note(self, run_id: str, first: int, entries: Sequence[Entry]) -> None:
         """Remember entries that were just appended, for readers who are still to come."""
+        if self._watch is not None:
+            self._watch(run_id)
         if self._recent is not None:
             self._recent.note(run_id, first, entries)
 
@@ -68,6 +80,8 @@ class Hub:
         """The readers of that run (None: all) shall look into the log: somebody else has written."""
         if self._recent is not None:
             self._recent.forget(run_id)
+        if self._watch is not None:
+            self._watch(run_id)
         for readers in self._readers.values() if run_id is None else [self._readers.get(run_id, set())]:
             for reader in readers:
                 reader.look()

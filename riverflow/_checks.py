@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import ssl
 import unicodedata
 from collections.abc import Container, Iterable
 from typing import Protocol
 
 from ._directory import ENDPOINT, STRUCTURED_OUTPUT, WORKFLOW, Directory, Kind
 from .config import Settings
+from .egress import Egress
 from .errors import ConfigError, HttpError, RequestError, Unprocessable
 from .models import Endpoint, Workflow
 from .pipeline import FINALISE, HAND_OFF
-from .urls import check_url
+from .retry import policy_of
 
 __all__ = ["Checks", "Names"]
 
@@ -50,11 +52,36 @@ class Checks:
             if stage.kind not in (HAND_OFF, FINALISE) and stage.kind not in self._stages:
                 raise _not_installed(f"workflow {workflow.name!r}: no stage kind {stage.kind!r}", self._stages)
 
+    def provider(self, name: str) -> None:
+        """Raises Unprocessable where a provider is not installed."""
+        if name not in self._providers:
+            raise _not_installed(f"no provider {name!r}", self._providers)
+
     def signers(self, names: Iterable[str]) -> None:
         """Raises Unprocessable where a signer is not installed."""
         for name in names:
             if name not in self._signers:
                 raise _not_installed(f"no signer {name!r}", self._signers)
+
+    def retry(self, endpoint: Endpoint) -> None:
+        """Raises Unprocessable where an endpoint's retry policy is none."""
+        try:
+            policy_of(endpoint.retry or "modelriver")
+        except ValueError as error:
+            raise Unprocessable(f"retry: {error}", code="invalid_retry", extra={"param": "retry"}) from None
+
+    def authorities(self, pem: str | None) -> None:
+        """Raises Unprocessable where an endpoint's own root certificates cannot be read."""
+        if pem is None:
+            return
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
+        except (ssl.SSLError, ValueError):
+            raise Unprocessable(
+                "authorities: give root certificates in PEM (-----BEGIN CERTIFICATE-----)",
+                code="invalid_certificate",
+                extra={"param": "authorities"},
+            ) from None
 
     async def definitions(self, directory: Directory, settings: Settings) -> None:
         """Refuse to start with definitions that cannot work. Raises ConfigError."""
@@ -81,9 +108,11 @@ class Checks:
     def endpoint(self, endpoint: Endpoint, settings: Settings) -> None:
         """Raises Unprocessable where an endpoint can never be reached, or no signer of its is installed."""
         self.signers(endpoint.signers)
+        self.authorities(endpoint.authorities)
+        self.retry(endpoint)
         if endpoint.url.startswith(("http:", "https:")):
             try:
-                check_url(endpoint.url, "delivery", development=settings.development)
+                Egress.of(settings).check_url(endpoint.url, "delivery")
             except HttpError as error:
                 raise Unprocessable(f"endpoint {endpoint.url}: {error.message}", code="invalid_url") from None
 

@@ -58,6 +58,11 @@ class Crew:
             if task is not current:
                 task.cancel()
 
+    async def in_hand(self) -> None:
+        """Wait for the end of the work that is in hand now."""
+        if working := self._working():
+            await asyncio.wait(working)
+
     async def finish(self, timeout: float) -> None:
         """Wait for the work in hand and what follows from it, so many seconds at most; then stop it. Work that does not
         let itself be stopped is left behind, with a word in the log."""

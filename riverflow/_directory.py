@@ -1,98 +1,53 @@
-"""What is configured: projects, workflows, structured outputs and endpoints, from code and from the store.
+"""What is configured: workflows, structured outputs, endpoints, keys and credentials, from code and from the store.
 
 Reads are answered from memory; the store's change counter says when memory is old. Definitions in code belong to the
-default project and are read-only. This module decides who is told of what, and nothing else.
+default project and are read-only. What a document means is not this module's concern.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import uuid
-from collections.abc import Callable, Mapping
-from functools import lru_cache
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from secrets import token_urlsafe
 
 import msgspec
 
-from . import codec
+from ._kinds import (
+    CREDENTIAL,
+    ENDPOINT,
+    KEY,
+    PROJECT,
+    STRUCTURED_OUTPUT,
+    WORKFLOW,
+    Kind,
+    Stored,
+    identifier,
+)
+from ._projects import DEFAULT, Projects
+from ._shelf import Shelf, check_writable
+from ._switches import Switches
+from ._told import WhoIsTold
+from ._vault import Vault
 from .config import Declarations
-from .errors import ConfigError, Conflict, NotFound, StoreError, VersionConflict
-from .models import Document, Endpoint, Plan, Project, StructuredOutput, Target, Workflow
+from .errors import Conflict, NotFound, StoreError
+from .models import Credential, Endpoint, Project, StructuredOutput, Workflow
 from .ports import Clock, Documents, Handler, Ids
 
-__all__ = ["ENDPOINT", "STRUCTURED_OUTPUT", "WORKFLOW", "Directory", "Kind", "Stored", "WhoIsTold"]
-
-T = TypeVar("T", bound=msgspec.Struct)
+__all__ = [
+    "CREDENTIAL",
+    "ENDPOINT",
+    "KEY",
+    "PROJECT",
+    "STRUCTURED_OUTPUT",
+    "WORKFLOW",
+    "Directory",
+    "Kind",
+    "Stored",
+    "WhoIsTold",
+    "identifier",
+]
 
 logger = logging.getLogger("riverflow.directory")
-
-_PROJECTS = ""  # projects belong to no project
-
-
-class Kind(msgspec.Struct, frozen=True):
-    """A kind of configuration document: its name in the store and its struct."""
-
-    name: str
-    struct: Any
-
-
-WORKFLOW = Kind("workflow", Workflow)
-ENDPOINT = Kind("webhook", Endpoint)
-STRUCTURED_OUTPUT = Kind("structured_output", StructuredOutput)
-
-
-class Stored(msgspec.Struct, frozen=True, kw_only=True):
-    """One configured thing: the struct, where it comes from, and its version (0: defined in code)."""
-
-    name: str
-    value: Any
-    version: int = 0
-    updated_at: float | None = None
-
-    @property
-    def in_code(self) -> bool:
-        return self.version == 0
-
-
-class WhoIsTold(msgspec.Struct, frozen=True):
-    """The routing rules over one project's endpoints and this process's handlers (machine.Routing)."""
-
-    endpoints: tuple[Endpoint, ...]
-    handlers: Mapping[str, Handler]
-
-    def targets(self, plan: Plan, type: str, event_name: str | None) -> tuple[Target, ...]:
-        """Hand-off: a handler wins, else the request's own URL, else every endpoint whose filter takes the event.
-        Completion: the handler for it and the endpoints; event-driven runs tell only endpoints that name it.
-        Failure: the handler for it and the endpoints that name it. The request's own URL stands in for all of them."""
-        if type == "task.ai_generated":
-            if event_name in self.handlers:
-                return (Target(url=f"local:{event_name}"),)
-            return self._remote(plan, lambda e: _takes(e, type, event_name))
-        local = (Target(url=f"local:{type}"),) if type in self.handlers else ()
-        if type == "task.completed" and plan.event_name is None:
-            return local + self._remote(plan, lambda e: _takes(e, type))
-        candidates = [e for e in self.endpoints if plan.webhook_url in (None, e.url)]
-        return local + tuple(_target(e) for e in candidates if e.enabled and _names(e, type))
-
-    def _remote(self, plan: Plan, takes: Callable[[Endpoint], bool]) -> tuple[Target, ...]:
-        url = plan.webhook_url
-        if url is not None:
-            registered = [e for e in self.endpoints if e.url == url]
-            return tuple(_target(e) for e in registered if e.enabled)[:1] if registered else (Target(url=url),)
-        return tuple(_target(e) for e in self.endpoints if e.enabled and takes(e))
-
-
-def _takes(endpoint: Endpoint, *names: str | None) -> bool:
-    return not endpoint.events or _names(endpoint, *names)
-
-
-def _names(endpoint: Endpoint, *names: str | None) -> bool:
-    return "*" in endpoint.events or any(name in endpoint.events for name in names)
-
-
-def _target(endpoint: Endpoint) -> Target:
-    return Target(url=endpoint.url, endpoint_id=endpoint.id, encoding=endpoint.encoding, body=endpoint.body)
 
 
 class Directory:
@@ -102,6 +57,7 @@ class Directory:
         self,
         documents: Documents,
         *,
+        vault: Vault,
         clock: Clock,
         ids: Ids,
         declared: Declarations,
@@ -109,54 +65,45 @@ class Directory:
     ) -> None:
         self._documents = documents
         self._clock = clock
-        self._ids = ids
         self._handlers = handlers
-        self._declared = declared
+        self._shelf = Shelf(documents, vault, clock, declared)
         self._cache: dict[tuple[str, str], dict[str, Stored]] = {}
         self._routing: dict[str, WhoIsTold] = {}
-        self._projects: dict[str, Project] = {}
         self._seen_changes = -1
+        self._switches = Switches(documents, clock)
+        self.projects = Projects(documents, vault, clock=clock, ids=ids, changed=self.forget)
         self.default_project = ""
+        self.rotating: set[tuple[str, str]] = set()  # endpoints (project, id) that were seen with retired secrets
         self.revision = 0  # grows whenever what is known here may have become another
+
+    def now(self) -> float:
+        """Unix seconds, by the clock that documents are dated with."""
+        return self._clock.now()
 
     # Projects
 
     async def open(self) -> None:
         """Find the default project, or make it on the first start."""
         await self.refresh()
-        self.default_project = (await self.make_project("default")).id
+        self.default_project = (await self.make_project(DEFAULT)).id
 
     async def make_project(self, name: str) -> Project:
         """The project of that name; made where there is none."""
-        for _ in range(2):
-            found = await self._documents.get(_PROJECTS, "project", name)
-            if found is not None:
-                project = msgspec.json.decode(found.body, type=Project)
-                self._projects[project.id] = project
-                return project
-            project = Project(
-                id=self._ids.channel_id(), name=name, secret=self._ids.secret(), token_secret=self._ids.secret()
-            )
-            try:
-                await self._put(_PROJECTS, "project", name, codec.encode(project), expected_version=0)
-            except VersionConflict:
-                continue  # another process was first: read its project
-        raise ConfigError(f"the store does not keep the project {name!r}")
+        return await self.projects.make(name)
 
     async def known_project(self, project_id: str) -> Project:
         """A project by its id, made here or in another process. Raises NotFound."""
-        if project_id not in self._projects:
-            for document in await self._documents.list(_PROJECTS, "project"):
-                project = msgspec.json.decode(document.body, type=Project)
-                self._projects[project.id] = project
+        if not self.projects.knows(project_id) and project_id not in await self.projects.all():
+            await self.refresh()
+            await self.projects.all()
         return self.project(project_id)
 
     def project(self, project_id: str) -> Project:
         """A project that is known here. Raises NotFound."""
-        try:
-            return self._projects[project_id]
-        except KeyError:
-            raise NotFound(f"no project {project_id!r}") from None
+        project = self.projects.get(project_id)
+        if project is None:
+            raise NotFound(f"no project {project_id!r}", code="project_not_found")
+        return project
 
     # Reading
 
@@ -164,7 +111,7 @@ class Directory:
         """Forget what another process has changed."""
         changes = await self._documents.changes()
         if changes != self._seen_changes:
-            self._forget()
+            self.forget()
             self._seen_changes = changes
 
     async def watch(self, every: float) -> None:
@@ -222,13 +169,29 @@ class Directory:
         stored = (await self.all(project_id, ENDPOINT)).get(endpoint_id)
         return stored.value if stored else None
 
+    async def credential(self, project_id: str, provider: str) -> Credential | None:
+        """A project's own account with a provider; None where it has none."""
+        known = self._cache.get((project_id, CREDENTIAL.name))
+        stored = (known if known is not None else await self._load(project_id, CREDENTIAL)).get(provider)
+        return stored.value if stored else None
+
     async def routing(self, project_id: str) -> WhoIsTold:
         """The routing rules as configured now."""
         known = self._routing.get(project_id)
         if known is None:
+            before = self.revision
             endpoints = tuple(s.value for s in (await self.all(project_id, ENDPOINT)).values())
-            known = self._routing[project_id] = WhoIsTold(endpoints, self._handlers)
+            known = WhoIsTold(endpoints, self._handlers, await self._owner(project_id))
+            if before == self.revision:
+                self._routing[project_id] = known
         return known
+
+    async def _owner(self, project_id: str) -> Project:
+        """The project, or one that nobody's token is good for: deleted while its last runs end."""
+        try:
+            return await self.known_project(project_id)
+        except NotFound:
+            return Project(id=project_id, name="", token_secret=token_urlsafe(32))
 
     # Writing
 
@@ -240,14 +203,46 @@ class Directory:
 
     async def replace(self, project_id: str, kind: Kind, stored: Stored, value: msgspec.Struct) -> Stored:
         """Raises Conflict where it is defined in code or was changed meanwhile."""
-        _writable(kind, stored)
+        check_writable(kind, stored)
         return await self._write(project_id, kind, stored.name, value, expected_version=stored.version)
 
     async def remove(self, project_id: str, kind: Kind, name: str) -> None:
         """Raises NotFound, or Conflict where it is defined in code."""
-        _writable(kind, await self.find(project_id, kind, name))
-        await self._documents.delete(project_id, kind.name, name)
-        self._forget()
+        check_writable(kind, await self.find(project_id, kind, name))
+        await self._shelf.remove(project_id, kind, name)
+        self.forget()
+
+    async def switch_off(self, project_id: str, endpoint_id: str, because: str) -> bool:
+        """Disable an endpoint on riverflow's own account; False where it is off or gone already, or somebody else was
+        first."""
+        stored = (await self.all(project_id, ENDPOINT)).get(endpoint_id)
+        if stored is None or not stored.value.enabled:
+            return False
+        if stored.in_code:
+            done = await self._switches.off(project_id, stored.value, because)
+            self.forget()
+            return done
+        off = msgspec.structs.replace(stored.value, enabled=False, disabled_because=because)
+        try:
+            await self.replace(project_id, ENDPOINT, stored, off)
+        except Conflict:
+            return False
+        return True
+
+    async def switch_on(self, project_id: str, endpoint_id: str) -> Stored:
+        """Enable an endpoint again, whoever has disabled it. Raises NotFound, and Conflict where it is disabled in
+        code."""
+        stored = await self.find(project_id, ENDPOINT, endpoint_id)
+        if stored.value.enabled:
+            return stored
+        if not stored.in_code:
+            on = msgspec.structs.replace(stored.value, enabled=True, disabled_because=None)
+            return await self.replace(project_id, ENDPOINT, stored, on)
+        if stored.value.disabled_because is None:
+            check_writable(ENDPOINT, stored)
+        await self._switches.on(project_id, endpoint_id)
+        self.forget()
+        return await self.find(project_id, ENDPOINT, endpoint_id)
 
     # Inside
 
@@ -255,72 +250,27 @@ class Directory:
         self, project_id: str, kind: Kind, name: str, value: msgspec.Struct, *, expected_version: int
     ) -> Stored:
         try:
-            version = await self._put(
-                project_id, kind.name, name, codec.encode(value), expected_version=expected_version
-            )
-        except VersionConflict:
-            self._forget()
-            raise Conflict(f"{kind.name} {name!r} was changed by somebody else; read it again") from None
-        return Stored(name=name, value=value, version=version, updated_at=self._clock.now())
-
-    async def _put(self, project_id: str, kind: str, name: str, body: bytes, *, expected_version: int) -> int:
-        version = await self._documents.put(
-            project_id, kind, name, body, now=self._clock.now(), expected_version=expected_version
-        )
-        self._forget()
-        return version
+            return await self._shelf.write(project_id, kind, name, value, expected_version=expected_version)
+        finally:
+            self.forget()
 
     async def _load(self, project_id: str, kind: Kind) -> dict[str, Stored]:
-        before = self._seen_changes
-        documents = await self._documents.list(project_id, kind.name)
-        known = {stored.name: stored for stored in self._declared_of(project_id, kind)}
-        for document in documents:
-            known.setdefault(document.name, _stored(document, kind))
-        if before == self._seen_changes:
+        before = self.revision
+        stored = await self._shelf.read(project_id, kind)
+        known = self._shelf.declared(kind) if project_id == self.default_project else {}
+        if kind is ENDPOINT:
+            self.rotating.update((project_id, each.name) for each in stored if each.value.retired)
+            known = await self._switches.applied(project_id, known)
+        for each in stored:
+            known.setdefault(each.name, each)
+        if before == self.revision:
             self._cache[project_id, kind.name] = known
         return known
 
-    def _declared_of(self, project_id: str, kind: Kind) -> list[Stored]:
-        if project_id != self.default_project:
-            return []
-        if kind is WORKFLOW:
-            return [Stored(name=w.name, value=w) for w in self._declared.workflows]
-        if kind is STRUCTURED_OUTPUT:
-            return [Stored(name=s.name, value=s) for s in self._declared.structured_outputs]
-        return [Stored(name=e.id, value=e) for e in map(_with_id, self._declared.endpoints)]
-
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """What is known may have changed: read it anew."""
+        self.projects.forget()
         self._cache.clear()
         self._routing.clear()
         self.revision += 1
         self._seen_changes = -1
-
-
-@lru_cache(maxsize=4096)  # 5 µs each, and every submission says its workflow's
-def identifier(prefix: str, project_id: str, name: str) -> str:
-    """A stable id for a named thing (`wf_…`, `schema_…`), the same in every process."""
-    return f"{prefix}_{uuid.uuid5(uuid.NAMESPACE_URL, f'riverflow:{project_id}:{prefix}:{name}').hex[:20]}"
-
-
-def _with_id(endpoint: Endpoint) -> Endpoint:
-    if endpoint.id:
-        return endpoint
-    digest = hashlib.sha256(endpoint.url.encode()).hexdigest()[:20]
-    return msgspec.structs.replace(endpoint, id=f"ep_{digest}")
-
-
-def _stored(document: Document, kind: Kind) -> Stored:
-    return Stored(
-        name=document.name,
-        value=msgspec.json.decode(document.body, type=kind.struct),
-        version=document.version,
-        updated_at=document.updated_at,
-    )
-
-
-def _writable(kind: Kind, stored: Stored) -> None:
-    if stored.in_code:
-        raise Conflict(
-            f"{kind.name} {stored.name!r} is defined in code or in the configuration file; change it there",
-            code="defined_in_code",
-        )

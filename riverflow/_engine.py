@@ -7,35 +7,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import msgspec
 
-from . import _machine, _payloads, _tokens
+from . import _machine, _payloads, _tokens, codec
+from ._breakers import Breakers
 from ._channels import Hub
-from ._courier import Courier
 from ._crew import Crew
-from ._directory import Directory
+from ._doubts import doubts
+from ._idempotency import Marker
 from ._intake import Intake, Submission, parse_callback
+from ._limits import Windows, judged
+from ._parts import Parts
+from ._purge import Purge
+from ._queries import Queries
 from ._recent import Recent
+from ._replays import replay
 from ._runner import RETRY_AFTER, Runner, answer_digest
 from ._sweeper import Sweeper
-from .config import Settings
-from .errors import NotFound, Overloaded, StoreError, Unauthenticated, Unprocessable
-from .models import Claim, Entry, Frame, Json, Plan, Project, Record, Run, TokenClaims
+from ._trial import Trials
+from .errors import NotFound, Overloaded, StoreError, Unauthenticated, VersionConflict
+from .models import SIDE_KINDS, Claim, Frame, Json, Project, Record, Run, TokenClaims
 from .ports import (
-    Clock,
     EntryPage,
-    Handler,
-    Ids,
     Notifier,
-    Provider,
-    Sender,
-    Signer,
-    StageMiddleware,
-    StageRunner,
-    Store,
     Subscription,
 )
 from .retry import MODELRIVER
@@ -44,36 +41,19 @@ __all__ = ["Accepted", "Engine", "Parts", "Resumed"]
 
 logger = logging.getLogger("riverflow.engine")
 
+PROGRESS_A_MINUTE = 120  # messages of one run: each is an entry of its log and goes to every reader
 TOKEN_MARGIN = 60.0  # seconds a socket token outlives the run's last deadline
 
 
-class Parts(msgspec.Struct, frozen=True, kw_only=True):
-    """What an engine is made of."""
-
-    settings: Settings
-    store: Store
-    notifier: Notifier | None
-    directory: Directory
-    clock: Clock
-    ids: Ids
-    handlers: Mapping[str, Handler]
-    providers: Mapping[str, Provider]
-    senders: Mapping[str, Sender]
-    signers: Mapping[str, Signer]
-    stages: Mapping[str, StageRunner]
-    middleware: Sequence[StageMiddleware]
-    observe: Callable[[str, Sequence[Entry]], None] | None
-    can_call_app: Callable[[], bool]
-
-
 class Accepted(msgspec.Struct, frozen=True, kw_only=True):
-    """An accepted run and the browser's way to it."""
+    """An accepted run and the browser's way to it. `repeated`: an earlier request with the same key has started it."""
 
     run: Run
     token: str
     topic: str
     customer_data: Json
     warnings: list[str]
+    repeated: bool = False
 
 
 class Resumed(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,12 +74,16 @@ class Engine:
         self._store = parts.store
         self._directory = parts.directory
         self._accepting = False
+        self._progress = Windows("progress", PROGRESS_A_MINUTE, parts.clock.monotonic)
         self._intake = Intake(parts.directory, parts.settings)
         # Where nobody would tell of another process's writes, memory would not be known to be old.
         recent = Recent(parts.clock.monotonic) if parts.notifier is not None else None
         self.hub = Hub(parts.store.log, recent=recent)
+        self.queries = Queries(parts.store, parts.clock, lanes=self._lanes, readers=self.hub.readers_of)
         owner = parts.ids.opaque("proc")
-        self._owner = owner
+        self._breakers: Breakers = Breakers(
+            parts.clock.monotonic, freed=lambda seconds: self._sweeper.notice(parts.clock.now() + seconds)
+        )
         self._sweeper: Sweeper = Sweeper(
             parts.store.queue,
             parts.clock,
@@ -108,39 +92,40 @@ class Engine:
             lanes=self._lanes,
             room=lambda: self._crew.room,
             take=self._take,
+            receivers=self._breakers,
         )
         self._crew: Crew = Crew(
             parts.settings.concurrency,
             freed=lambda: self._sweeper.notice(parts.clock.now()),
             stranded=lambda run_id: self._runner.give_back(run_id, None, RETRY_AFTER),
         )
+        courier = parts.courier(self._breakers)
+        self.trials = Trials(courier, parts.directory, parts.clock, parts.ids)
         self._runner: Runner = Runner(
             log=parts.store.log,
             queue=parts.store.queue,
             hub=self.hub,
             notifier=parts.notifier,
             directory=parts.directory,
-            courier=Courier(
-                senders=parts.senders,
-                signers=parts.signers,
-                directory=parts.directory,
-                clock=parts.clock,
-                policy=MODELRIVER,
-                timeout=parts.settings.delivery_timeout,
-                handler_timeout=parts.settings.callback_timeout,
-                secret=parts.settings.webhook_secret,
-            ),
+            courier=courier,
+            aftermath=parts.aftermath(),
             stages=parts.stages,
             middleware=parts.middleware,
             clock=parts.clock,
             policy=MODELRIVER,
-            owner=owner,
+            owner=lambda: self._sweeper.lease.owner,
             spawn=self._crew.spawn,
             cut=self._crew.cut,
             stopped=lambda: self._crew.closed,
             notice=self._sweeper.notice,
             observe=parts.observe,
         )
+        self.deliveries = parts.deliveries(told=self._runner.told, notice=self._sweeper.notice)
+        self._admission = parts.admission(
+            self._breakers, room=lambda: self._crew.room, running=lambda: self._runner.running
+        )
+        self.purge = Purge(parts.store.log, self.hub, self._runner, self.cancel)
+        self._idempotency = parts.idempotency(owner)
 
     # Life
 
@@ -152,6 +137,7 @@ class Engine:
             service = [
                 group.create_task(self._sweeper.keep_lease(), name="riverflow lease"),
                 group.create_task(self._sweeper.run(), name="riverflow sweeper"),
+                group.create_task(self._clear_doubts(), name="riverflow doubts"),
                 group.create_task(self._directory.watch(1.0), name="riverflow directory"),
             ]
             if self._parts.notifier is not None:
@@ -174,6 +160,13 @@ class Engine:
             await self._clock.sleep(1.0)
             self.hub.wake(None)
 
+    async def _clear_doubts(self) -> None:
+        await self._sweeper.lease.clear_doubts(
+            lambda: self._parts.ids.opaque("proc"),
+            self._crew.in_hand,
+            lambda: self._sweeper.notice(self._clock.now()),
+        )
+
     def _woken(self, run_id: str | None) -> None:
         """Another process has written to a run (None: to some)."""
         self.hub.wake(run_id)
@@ -189,26 +182,31 @@ class Engine:
         await self._crew.finish(self._settings.drain_timeout)
         service[0].cancel()
         try:
-            await self._store.queue.release(self._owner)
+            await self._sweeper.lease.release()
         except StoreError:
             logger.warning("the lease could not be given back; it will run out", exc_info=True)
 
     # Verbs
 
-    async def submit(self, project_id: str, body: bytes, base_url: str) -> Accepted:
-        """Accept a request: durable when this returns."""
+    async def submit(
+        self, project_id: str, body: bytes, base_url: str, key: str | None = None, *, playground: bool = False
+    ) -> Accepted:
+        """Accept a request: durable when this returns. A repetition with the same idempotency `key` is answered alike
+        and starts nothing. `playground` keeps the run out of statistics. Raises Overloaded, Conflict (the first with
+        the key is not answered yet) and what reading the request raises."""
         self._check_accepting()
         await self._directory.known_project(project_id)  # raises NotFound before anything is written
+        if key is not None:
+            with self._idempotency.in_hand(project_id, key):
+                return await self._submit_once(project_id, body, base_url, key)
+        if not self._admission.at_ease:
+            await self._admission.check()
         submission = await self._intake.submission(project_id, body, base_url)
-        decision = await self._start(project_id, submission)
-        run = decision.record.run
-        return Accepted(
-            run=run,
-            token=self._token(run, submission),
-            topic=_tokens.topic_of(project_id, run.id),
-            customer_data=submission.plan.customer_data,
-            warnings=submission.warnings,
-        )
+        if playground:
+            submission = submission.in_playground()
+        decision = await self._decided(project_id, submission, self._parts.ids.channel_id())
+        await self._begin(decision)
+        return self._accepted(decision.record.run, submission)
 
     async def resume(self, project_id: str, run_id: str, stage: str | None, body: bytes) -> Resumed:
         """Take a callback. Raises NotFound, NotWaiting (409), Expired (410) and what parsing raises."""
@@ -221,6 +219,20 @@ class Engine:
             receipt, run = decision.record.receipts[-1], decision.record.run
         return Resumed(run=run, stage=receipt.stage, form=receipt.form)
 
+    async def extend(self, project_id: str, run_id: str, stage: str | None, seconds: float | None) -> Run:
+        """Give whoever works on a hand-off more time, `seconds` from now. Raises as `resume` does."""
+        return await self._heard(project_id, run_id, _machine.Extended(stage, seconds))
+
+    async def progress(self, project_id: str, run_id: str, stage: str | None, said: Json) -> Run:
+        """Tell the channel how far a hand-off is. Raises as `resume` does, and RateLimited."""
+        judged(self._progress.take(run_id))
+        return await self._heard(project_id, run_id, _machine.Progressed(stage, said))
+
+    async def _heard(self, project_id: str, run_id: str, said: _machine.Extended | _machine.Progressed) -> Run:
+        decision = await self._runner.answer(project_id, run_id, said)
+        assert isinstance(decision, _machine.Decision)
+        return decision.record.run
+
     async def cancel(self, project_id: str, run_id: str) -> Run:
         """End a run as `error` with code `cancelled`; the provider's request is dropped. Raises NotFound,
         NotWaiting."""
@@ -228,6 +240,25 @@ class Engine:
         decision = await self._runner.apply(record, _machine.Cancelled(), cut=True)
         assert isinstance(decision, _machine.Decision)
         return decision.record.run
+
+    async def replay(self, project_id: str, run_id: str, stage: str | None = None) -> Accepted:
+        """Start a new run that repeats this one from `stage` (None: from the start), by the plan it was accepted with;
+        what earlier stages have made is taken over. Raises NotFound, Unprocessable and Overloaded."""
+        self._check_accepting()
+        await self._admission.check()
+        original = await self.record(project_id, run_id)
+        routing = await self._directory.routing(project_id)
+        decision = replay(self._parts.ids.channel_id(), original, stage, self._clock.now(), routing)
+        plan, request = decision.record.plan, decision.record.request
+        project = await self._directory.known_project(project_id)
+        submission = Submission(plan=plan, request=request, warnings=doubts(plan, routing, self._settings, project))
+        await self._begin(decision)
+        return self._accepted(decision.record.run, submission)
+
+    async def unfinished(self, project_id: str) -> bool:
+        """Whether a project has runs that have not ended."""
+        standing = await self._store.log.standing(project_id)
+        return standing.running + standing.waiting > 0
 
     async def record(self, project_id: str, run_id: str) -> Record:
         """A run with what its log says. Raises NotFound."""
@@ -240,7 +271,7 @@ class Engine:
         """The newest message of a run with its dates, as JSON. Raises NotFound."""
         record = await self.record(project_id, run_id)
         page = await self.entries(project_id, run_id, 0, public=True)
-        messages = [entry.data for entry in page.entries if entry.kind != "stage.chunk"]
+        messages = [entry.data for entry in page.entries if entry.kind not in SIDE_KINDS]
         return _payloads.state(record, messages[-1] if messages else None, page.latest)
 
     async def entries(self, project_id: str, run_id: str, after: int, *, public: bool = False) -> EntryPage:
@@ -270,14 +301,7 @@ class Engine:
         """A fresh socket token for an existing run. Raises NotFound."""
         await self._directory.known_project(project_id)
         record = await self.record(project_id, run_id)
-        submission = Submission(plan=record.plan, request=record.request, warnings=[])
-        return Accepted(
-            run=record.run,
-            token=self._token(record.run, submission),
-            topic=_tokens.topic_of(project_id, run_id),
-            customer_data=record.plan.customer_data,
-            warnings=[],
-        )
+        return self._accepted(record.run, Submission(plan=record.plan, request=record.request, warnings=[]))
 
     async def read_token(self, token: str) -> TokenClaims:
         """See ports.Channels."""
@@ -301,40 +325,61 @@ class Engine:
 
     # Inside
 
-    async def _start(self, project_id: str, submission: Submission) -> _machine.Decision:
+    async def _submit_once(self, project_id: str, body: bytes, base_url: str, key: str) -> Accepted:
+        """The marker first, then the run that it names: after a crash in between, the next request with the key finds
+        the marker and writes the run; who writes it twice is refused by the log."""
+        request = codec.canonical(body)
+        marker = await self._idempotency.known(project_id, key, request)
+        if marker is not None:
+            again = await self._accepted_before(project_id, marker)
+            if again is not None:
+                return again
+            self._idempotency.check_abandoned(marker)
+        if not self._admission.at_ease:
+            await self._admission.check()
+        submission = await self._intake.submission(project_id, body, base_url)
+        run_id = self._parts.ids.channel_id() if marker is None else marker.run_id
+        decision = await self._decided(project_id, submission, run_id)
+        if marker is None:
+            marker = await self._idempotency.leave(project_id, key, request, run_id, submission.warnings)
+        try:
+            await self._begin(decision)
+        except VersionConflict:  # somebody who also thought that the first had given up
+            again = await self._accepted_before(project_id, marker)
+            if again is None:
+                raise
+            return again
+        return self._accepted(decision.record.run, submission)
+
+    async def _accepted_before(self, project_id: str, marker: Marker) -> Accepted | None:
+        record = await self._runner.load(project_id, marker.run_id)
+        if record is None:
+            return None
+        submission = Submission(plan=record.plan, request=record.request, warnings=list(marker.warnings))
+        return self._accepted(record.run, submission, repeated=True)
+
+    async def _decided(self, project_id: str, submission: Submission, run_id: str) -> _machine.Decision:
         now = self._clock.now()
-        run_id = self._parts.ids.channel_id()
         routing = await self._directory.routing(project_id)
         plan, request, warnings = submission.plan, submission.request, submission.warnings
-        warnings += self._doubts(plan, routing)
-        decision = _machine.start(run_id, project_id, plan, request, now, routing, warnings)
-        await self._runner.begin(decision, owned=self._crew.room > 0)
-        return decision
+        warnings += doubts(plan, routing, self._settings, self._directory.project(project_id))
+        return _machine.start(run_id, project_id, plan, request, now, routing, warnings)
 
-    def _doubts(self, plan: Plan, routing: _machine.Routing) -> list[str]:
-        """What may keep an accepted run from succeeding. Raises Unprocessable for what must not be tried."""
-        type = "task.completed" if plan.event_name is None else "task.ai_generated"
-        targets = routing.targets(plan, type, plan.event_name)
-        remote = [target for target in targets if not target.url.startswith("local:")]
-        doubts = []
-        if plan.event_name is not None and not targets:
-            doubts.append(
-                f"no handler and no enabled webhook endpoint takes {plan.event_name!r}: unless a callback comes, the "
-                f"run fails {plan.callback_timeout:g} seconds after the AI has answered"
-            )
-        if plan.event_name is not None and remote and not plan.base_url:
-            if not self._settings.development:
-                raise Unprocessable(
-                    "set public_url (RIVERFLOW_PUBLIC_URL) first: a backend is told to call back there",
-                    code="public_url_required",
-                )
-            doubts.append("public_url is not set: the backend is told a callback URL without a host")
-        if any(target.endpoint_id is None for target in remote) and not self._settings.webhook_secret:
-            doubts.append(
-                "webhook_url is not a registered endpoint and no webhook_secret is set: the receiver cannot verify the "
-                "signature"
-            )
-        return doubts
+    async def _begin(self, decision: _machine.Decision) -> None:
+        owned = self._crew.room > 0
+        await self._runner.begin(decision, owned=owned)
+        if not owned:
+            self._admission.queued()
+
+    def _accepted(self, run: Run, submission: Submission, *, repeated: bool = False) -> Accepted:
+        return Accepted(
+            run=run,
+            token=self._token(run, submission),
+            topic=_tokens.topic_of(run.project_id, run.id),
+            customer_data=submission.plan.customer_data,
+            warnings=submission.warnings,
+            repeated=repeated,
+        )
 
     def _token(self, run: Run, submission: Submission) -> str:
         now = self._clock.now()

@@ -5,33 +5,48 @@ It maps a connection to an identity and decides nothing else; what the identity 
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
-from ._directory import Directory
-from .errors import Unauthenticated
-from .models import Identity
+from . import _callbacks
+from ._keys import KeyRing, digest_of
+from .errors import NotFound, Unauthenticated
+from .models import CALLBACK, Identity, Project
 from .ports import Authenticator, Scope
 
-__all__ = ["Gate"]
+__all__ = ["TOKEN_SUBJECT", "Gate", "bearer"]
+
+TOKEN_SUBJECT = "callback_token"
+_TOKEN = _callbacks.PREFIX.encode()
 
 
 class Gate:
-    """Asks for the key first, then the authenticators in order."""
+    """Asks for the key first, then the authenticators in order. `root` is whom the setting `api_key` stands for,
+    `project` finds a project by its id (raises NotFound)."""
 
-    def __init__(self, directory: Directory, api_key: str | None, authenticators: Sequence[Authenticator]) -> None:
+    def __init__(
+        self,
+        keys: KeyRing,
+        api_key: str | None,
+        root: Identity,
+        authenticators: Sequence[Authenticator],
+        project: Callable[[str], Awaitable[Project]],
+    ) -> None:
+        self._keys = keys
+        self._project = project
         self._authenticators = tuple(authenticators)
         # Compared as SHA-256 digests through a dictionary: how long a look-up takes says nothing about the key.
-        self._keys: dict[bytes, Identity] = {}
-        if api_key:
-            self._keys[_digest(api_key.encode())] = Identity(project_id=directory.default_project)
+        self._root: dict[bytes, Identity] = {digest_of(api_key.encode()): root} if api_key else {}
 
     async def authenticate(self, scope: Scope) -> Identity:
-        """Raises Unauthenticated that says what is missing."""
+        """Raises Unauthenticated that says what is missing; a key that is unknown, expired or revoked is answered
+        alike."""
         credential = bearer(scope)
+        if credential is not None and credential.startswith(_TOKEN):
+            return await self._answering(credential.decode("latin-1"), scope)
         if credential is not None:
-            identity = self._keys.get(_digest(credential))
+            digest = digest_of(credential)
+            identity = self._root.get(digest) or self._keys.look(digest) or await self._keys.identify(digest)
             if identity is not None:
                 return identity
         for authenticator in self._authenticators:
@@ -39,13 +54,33 @@ class Gate:
             known = await answer if inspect.isawaitable(answer) else answer
             if known is not None:
                 return known
-        if not self._keys and not self._authenticators:
+        if not self._root and not self._authenticators and not await self._keys.any():
             raise Unauthenticated(
-                "nobody can come in: riverflow has no API key here; set RIVERFLOW_API_KEY", code="no_api_key_configured"
+                "nobody can come in: riverflow has no API key here; set RIVERFLOW_API_KEY, or make a key with "
+                "`riverflow keys create`",
+                code="no_api_key_configured",
             )
         if credential is None:
             raise Unauthenticated("give an API key: Authorization: Bearer <key>", code="missing_api_key")
         raise Unauthenticated("Invalid API key")
+
+    async def _answering(self, token: str, scope: Scope) -> Identity:
+        """Who has a callback's token may answer at the URL that it was minted for, and nothing else."""
+        project_id, where = _callbacks.project_of(token), scope.get("path_params", {})
+        if project_id is not None and "channel_id" in where:
+            try:
+                project = await self._project(project_id)
+            except NotFound:
+                pass
+            else:
+                if _callbacks.is_good(token, project, where["channel_id"], where.get("stage")):
+                    return Identity(project_id=project_id, scopes=frozenset({CALLBACK}), subject=TOKEN_SUBJECT)
+        raise Unauthenticated("Invalid callback token for this URL", code="invalid_callback_token")
+
+    async def recognise(self, key: str) -> Identity | None:
+        """Whom a key stands for that came by another way than a header (a login form)."""
+        digest = digest_of(key.encode())
+        return self._root.get(digest) or self._keys.look(digest) or await self._keys.identify(digest)
 
 
 def bearer(scope: Scope) -> bytes | None:
@@ -55,7 +90,3 @@ def bearer(scope: Scope) -> bytes | None:
             scheme, _, credential = value.partition(b" ")
             return credential.strip() if scheme.lower() == b"bearer" else None
     return None
-
-
-def _digest(key: bytes) -> bytes:
-    return hashlib.sha256(key).digest()

@@ -12,10 +12,10 @@ import msgspec
 from . import codec
 from ._directory import STRUCTURED_OUTPUT, Directory, identifier
 from .config import Settings
+from .egress import Egress
 from .errors import HttpError, InvalidRequest, PipelineError, Unprocessable
 from .models import Completed, Failed, Json, MaybeJson, Plan, StructuredOutput, Workflow
 from .schema import SchemaError, check_schema
-from .urls import check_url
 
 __all__ = ["CallbackRequest", "Intake", "Submission", "SubmitRequest", "parse_callback", "remote_url"]
 
@@ -70,6 +70,11 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     request: Json
     warnings: list[str]
 
+    def in_playground(self) -> Submission:
+        """The same, kept out of statistics and of lists that do not ask for it."""
+        plan = msgspec.structs.replace(self.plan, tag="pg_test_mode" if self.plan.tag == "test" else "pg")
+        return msgspec.structs.replace(self, plan=plan)
+
 
 class _Draft(msgspec.Struct, frozen=True, kw_only=True):
     """A plan as far as the configuration makes it."""
@@ -108,6 +113,7 @@ class Intake:
             callback_timeout=asked.callback_timeout or plan.callback_timeout,
             base_url=base_url,
             webhook_url=self._webhook_url(asked.webhook_url),
+            tag="test" if asked.test_mode else "live",
         )
         return Submission(plan=plan, request=request, warnings=list(draft.warnings))
 
@@ -148,6 +154,8 @@ class Intake:
             template=workflow.template,
             sample_data=codec.from_python(sample) if sample is not None else None,
             callback_timeout=workflow.callback_timeout or self._settings.callback_timeout,
+            callback_limit=self._settings.max_callback_timeout,
+            on_timeout=workflow.on_timeout,
             provider_timeout=workflow.provider_timeout or self._settings.provider_timeout,
         )
         return _Draft(plan=plan, cache_fields=workflow.cache_fields, warnings=tuple(warnings))
@@ -180,7 +188,7 @@ def remote_url(url: str, settings: Settings, field: str) -> str:
             extra={"param": field},
         )
     try:
-        check_url(url, "delivery", development=settings.development)
+        Egress.of(settings).check_url(url, "delivery")
     except HttpError as error:
         raise Unprocessable(
             f"{field}: {error.message}; give an http(s) URL such as https://api.example.com/webhooks/ai",

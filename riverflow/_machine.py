@@ -7,11 +7,12 @@ take is refused with the caller's error and changes nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
-from . import _payloads, codec
+from . import _operations, _payloads, _summaries, codec
+from ._messages import AcceptedEntry, ReceivedEntry
 from ._moves import Decision, Routing, current_stage, end_badly, hand_off, stage_done
 from .errors import Expired, NotFound, NotWaiting, RequestError
 from .models import (
@@ -34,11 +35,14 @@ __all__ = [
     "Answered",
     "Cancelled",
     "Decision",
+    "Extended",
     "Input",
+    "Progressed",
     "Repeated",
     "Routing",
     "StageFinished",
     "TimedOut",
+    "accepted",
     "decide",
     "rebuild",
     "start",
@@ -64,6 +68,22 @@ class Answered(msgspec.Struct, frozen=True):
     via: str = "callback"
 
 
+class Extended(msgspec.Struct, frozen=True):
+    """Whoever works on a hand-off needs more time: `seconds` from now (None: as long as it had). `stage` as in
+    Answered."""
+
+    stage: str | None
+    seconds: float | None = None
+
+
+class Progressed(msgspec.Struct, frozen=True):
+    """Whoever works on a hand-off says how far he is; `said` is a JSON object for the channel. `stage` as in
+    Answered."""
+
+    stage: str | None
+    said: Json
+
+
 class TimedOut(msgspec.Struct, frozen=True):
     """The deadline of the waiting stage has come."""
 
@@ -72,7 +92,7 @@ class Cancelled(msgspec.Struct, frozen=True):
     """Somebody asked for the end of the run."""
 
 
-Input = StageFinished | Answered | TimedOut | Cancelled
+Input = StageFinished | Answered | Extended | Progressed | TimedOut | Cancelled
 
 
 class Repeated(msgspec.Struct, frozen=True):
@@ -88,27 +108,34 @@ class Repeated(msgspec.Struct, frozen=True):
 def start(
     run_id: str, project_id: str, plan: Plan, request: Json, now: float, routing: Routing, warnings: list[str]
 ) -> Decision:
-    """Accept a run: its first entry holds the plan and the request."""
+    """Accept a run and begin with its first stage."""
+    record, entry = accepted(run_id, project_id, plan, request, now, warnings)
     first = plan.stages[0]
+    if first.kind == HAND_OFF:
+        return hand_off(record, first, first.event_name or first.name, first.timeout, now, routing, (entry,))
+    return Decision(record=record, entries=(entry,), run_next=first)
+
+
+def accepted(
+    run_id: str, project_id: str, plan: Plan, request: Json, now: float, warnings: list[str]
+) -> tuple[Record, Entry]:
+    """A run as it is at the door, and its first entry, which holds the plan and the request."""
     run = Run(
         id=run_id,
         project_id=project_id,
         workflow=plan.workflow,
         event_name=plan.event_name,
         status="pending",
-        stage=first.name,
+        stage=plan.stages[0].name,
         phase="running",
         version=1,
         generation=1,
         created_at=now,
+        summary=_summaries.accepted(plan),
     )
-    accepted = Entry(
-        kind="run.accepted", at=now, data=Json(codec.splice(plan=plan, request=request, warnings=warnings or None))
-    )
-    record = Record(run=run, plan=plan, request=request)
-    if first.kind == HAND_OFF:
-        return hand_off(record, first, first.event_name or first.name, first.timeout, now, routing, (accepted,))
-    return Decision(record=record, entries=(accepted,), run_next=first)
+    said = AcceptedEntry(plan=plan, request=request, warnings=warnings or None)
+    accepted = Entry(kind="run.accepted", at=now, data=Json(codec.encode(said)))
+    return Record(run=run, plan=plan, request=request), accepted
 
 
 def decide(record: Record, taken: Input, now: float, routing: Routing) -> Decision | Repeated:
@@ -167,9 +194,9 @@ def _answered(record: Record, taken: Answered, now: float, routing: Routing) -> 
     outcome = taken.outcome
     if isinstance(outcome, Completed):
         received = _receipt_entry(stage, "success", taken, now)
-        return stage_done(_with_receipt(record, received), stage, outcome, now, routing, (received,))
-    received = _receipt_entry(stage, "error", taken, now, code=outcome.code, message=outcome.message)
-    return end_badly(_with_receipt(record, received), outcome, now, routing, (received,))
+        return stage_done(_with_receipt(record, stage, "success", taken), stage, outcome, now, routing, (received,))
+    received = _receipt_entry(stage, "error", taken, now, outcome)
+    return end_badly(_with_receipt(record, stage, "error", taken), outcome, now, routing, (received,))
 
 
 def _answered_too_late(record: Record, taken: Answered, now: float, routing: Routing) -> Repeated:
@@ -185,6 +212,11 @@ def _answered_too_late(record: Record, taken: Answered, now: float, routing: Rou
             extra={"state": record.run.status},
         )
     run = record.run
+    if record.plan.on_timeout == "finish" and any(output.stage == stage.name for output in record.outputs):
+        raise Expired(
+            f"the callback for stage {stage.name!r} did not come in time, and the run went on without it",
+            code="callback_expired",
+        )
     if run.phase == "done":
         if run.deadline_at is not None and run.finished_at is not None and run.finished_at >= run.deadline_at:
             raise _too_late(stage, run.deadline_at)
@@ -199,12 +231,59 @@ def _answered_too_late(record: Record, taken: Answered, now: float, routing: Rou
     )
 
 
+def _extended(record: Record, taken: Extended, now: float, routing: Routing) -> Decision:
+    """A deadline only moves away, and not beyond the plan's `callback_limit` after the run's birth."""
+    stage = _waiting(record, taken, now)
+    plan, run = record.plan, record.run
+    wanted = now + (taken.seconds or stage.timeout or plan.callback_timeout)
+    deadline = max(run.deadline_at or now, min(wanted, run.created_at + plan.callback_limit))
+    said = codec.splice(deadline_at=_payloads.iso(deadline))
+    entry = Entry(kind="callback.extended", at=now, stage=stage.name, data=Json(said))
+    moved = msgspec.structs.replace(run, version=run.version + 1, deadline_at=deadline)
+    return Decision(record=msgspec.structs.replace(record, run=moved), entries=(entry,))
+
+
+def _progressed(record: Record, taken: Progressed, now: float, routing: Routing) -> Decision:
+    stage = _waiting(record, taken, now)
+    run = record.run
+    said = _payloads.progress(record, stage, taken.said, now)
+    entry = Entry(kind="stage.progress", at=now, stage=stage.name, public=True, data=said)
+    moved = msgspec.structs.replace(run, version=run.version + 1)
+    return Decision(record=msgspec.structs.replace(record, run=moved), entries=(entry,))
+
+
+def _waiting(record: Record, taken: Extended | Progressed, now: float) -> Stage:
+    """The stage that is addressed, which must be the one that waits."""
+    stage = _addressed(record, taken)
+    deadline = record.run.deadline_at
+    if stage.name == record.run.stage and deadline is not None:
+        if now > deadline:
+            raise _too_late(stage, deadline)
+        return stage
+    raise NotWaiting(
+        f"stage {stage.name!r} is not waiting for a callback (the run is at {record.run.stage!r})",
+        extra={"state": record.run.status},
+    )
+
+
 def _timed_out(record: Record, taken: TimedOut, now: float, routing: Routing) -> Decision:
     stage, deadline_at = current_stage(record), record.run.deadline_at or now
     if now < deadline_at:
         return _not_due(record, taken, now, routing)
-    deadline = _payloads.iso(deadline_at)
-    entry = Entry(kind="callback.timed_out", at=now, stage=stage.name, data=Json(codec.splice(deadline_at=deadline)))
+    decision = _without_answer(record, stage, deadline_at, now, routing)
+    overdue = _operations.callback_overdue(record, now, routing.operators("callback.overdue"))
+    return msgspec.structs.replace(decision, deliveries=decision.deliveries + overdue) if overdue else decision
+
+
+def _without_answer(record: Record, stage: Stage, deadline_at: float, now: float, routing: Routing) -> Decision:
+    """The run fails, or (`on_timeout`) goes on with what it has."""
+    deadline, action = _payloads.iso(deadline_at), record.plan.on_timeout
+    said = codec.splice(deadline_at=deadline, action=action)
+    entry = Entry(kind="callback.timed_out", at=now, stage=stage.name, data=Json(said))
+    if action == "finish" and record.outputs:
+        mark = Json(codec.splice(timed_out=True, deadline_at=deadline))
+        outcome = Completed(data=record.data, metadata=mark)
+        return stage_done(record, stage, outcome, now, routing, (entry,))
     failure = Failed(
         code="callback_timeout",
         message=f"No callback was received for {stage.event_name or stage.name!r} in time (it was due by {deadline})",
@@ -226,6 +305,11 @@ def _ended(record: Record, taken: Input, now: float, routing: Routing) -> Decisi
     )
 
 
+def _ask_of_nobody(record: Record, taken: Extended | Progressed, now: float, routing: Routing) -> Decision:
+    _waiting(record, taken, now)
+    return _not_due(record, taken, now, routing)
+
+
 def _not_due(record: Record, taken: Input, now: float, routing: Routing) -> Decision:
     raise NotWaiting(f"the run is at {record.run.stage!r}, {record.run.phase}, and does not take this")
 
@@ -235,14 +319,20 @@ Rule = Callable[[Record, Any, float, Routing], Decision | Repeated]
 TABLE: dict[tuple[str, type], Rule] = {
     ("running", StageFinished): _stage_finished,
     ("running", Answered): _answered_too_late,
+    ("running", Extended): _ask_of_nobody,
+    ("running", Progressed): _ask_of_nobody,
     ("running", TimedOut): _not_due,
     ("running", Cancelled): _cancelled,
     ("waiting", StageFinished): _not_due,
     ("waiting", Answered): _answered,
+    ("waiting", Extended): _extended,
+    ("waiting", Progressed): _progressed,
     ("waiting", TimedOut): _timed_out,
     ("waiting", Cancelled): _cancelled,
     ("done", StageFinished): _ended,
     ("done", Answered): _answered_too_late,
+    ("done", Extended): _ended,
+    ("done", Progressed): _ended,
     ("done", TimedOut): _ended,
     ("done", Cancelled): _ended,
 }
@@ -252,7 +342,7 @@ TABLE: dict[tuple[str, type], Rule] = {
 # Parts -----------------------------------------------------------------------------------------------
 
 
-def _addressed(record: Record, taken: Answered) -> Stage:
+def _addressed(record: Record, taken: Answered | Extended | Progressed) -> Stage:
     """The stage an answer is for; the plain URL means the first hand-off for ever."""
     pipeline = record.plan.pipeline
     if taken.stage is not None:
@@ -264,13 +354,23 @@ def _addressed(record: Record, taken: Answered) -> Stage:
     return current_stage(record)
 
 
-def _receipt_entry(stage: Stage, form: str, taken: Answered, now: float, **said: Any) -> Entry:
-    data = codec.splice(stage=stage.name, form=form, digest=taken.digest, via=taken.via, **said)
-    return Entry(kind="callback.received", at=now, stage=stage.name, data=Json(data))
+def _receipt_entry(
+    stage: Stage, form: Literal["success", "error"], taken: Answered, now: float, failure: Failed | None = None
+) -> Entry:
+    said = ReceivedEntry(
+        stage=stage.name,
+        form=form,
+        digest=taken.digest,
+        via=taken.via,
+        code=failure.code if failure else None,
+        message=failure.message if failure else None,
+    )
+    return Entry(kind="callback.received", at=now, stage=stage.name, data=Json(codec.encode(said)))
 
 
-def _with_receipt(record: Record, received: Entry) -> Record:
-    return msgspec.structs.replace(record, receipts=(*record.receipts, _receipt.decode(received.data)))
+def _with_receipt(record: Record, stage: Stage, form: Literal["success", "error"], taken: Answered) -> Record:
+    receipt = Receipt(stage=stage.name, form=form, digest=taken.digest)
+    return msgspec.structs.replace(record, receipts=(*record.receipts, receipt))
 
 
 def _too_late(stage: Stage, deadline: float) -> RequestError:

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from . import _payloads, codec
-from .models import Completed, Delivery, Entry, Failed, Json, Output, Plan, Record, Run, Target, lane_of
+from . import _operations, _payloads, _summaries, codec
+from .models import Completed, Delivery, Entry, Failed, Json, Output, Plan, Record, Run, Summary, Target, lane_of
 from .pipeline import FINALISE, HAND_OFF, Stage
 
 __all__ = ["Decision", "Routing", "current_stage", "end_badly", "end_well", "hand_off", "stage_done"]
@@ -32,6 +32,8 @@ class Routing(Protocol):
     """Who is to be told of what, as configured at this moment."""
 
     def targets(self, plan: Plan, type: str, event_name: str | None) -> tuple[Target, ...]: ...
+    def operators(self, type: str) -> tuple[Target, ...]: ...
+    def callback_token(self, run_id: str, stage: str | None) -> str: ...
 
 
 def stage_done(
@@ -51,6 +53,8 @@ def stage_done(
         attempt=record.attempt,
         data=Json(codec.encode(output)),
     )
+    if output.meta is not None and record.generated is None:
+        record = _summed_up(record, _summaries.answered(record.run.summary, record.plan, output.meta))
     record = msgspec.structs.replace(record, outputs=(*record.outputs, output), begun=record.run.generation)
     following = record.plan.pipeline.after(stage.name)
     entries = (*before, entry)
@@ -94,7 +98,10 @@ def hand_off(
     if not targets:
         warning = codec.splice(message=f"no handler and no enabled webhook endpoint takes {event_name!r}")
         entries.append(Entry(kind="stage.unattended", at=now, stage=stage.name, data=Json(warning)))
-    body = _payloads.hand_off(record, stage, event_name, now) if targets else b""
+    body = b""
+    if targets:
+        token = routing.callback_token(run.id, _payloads.callback_place(record.plan, stage))
+        body = _payloads.hand_off(record, stage, event_name, now, token)
     deliveries = _deliveries(record, stage, "task.ai_generated", event_name, body, targets, now, deadline)
     return Decision(record=record, entries=tuple(entries), deliveries=deliveries, closes=closes)
 
@@ -124,13 +131,15 @@ def end_badly(
     stage = current_stage(record)
     closes = stage.name if record.run.phase == "waiting" else None
     deadline = None if forget_deadline else record.run.deadline_at
-    run = _moved(record.run, status="error", phase="done", deadline_at=deadline, finished_at=now)
+    summary = _summaries.failed(record.run.summary, record.plan, failure)
+    run = _moved(record.run, status="error", phase="done", deadline_at=deadline, finished_at=now, summary=summary)
     record = msgspec.structs.replace(record, run=run)
     message = _payloads.failed(record, failure)
     final = Entry(kind="run.failed", at=now, stage=stage.name, public=True, data=message)
     targets = routing.targets(record.plan, "task.failed", run.event_name)
     body = _payloads.task_failed(record, failure, now) if targets else b""
     deliveries = _deliveries(record, record.plan.stages[-1], "task.failed", run.event_name, body, targets, now, None)
+    deliveries += _operations.run_failed(record, failure, now, routing.operators("run.failed"))
     return Decision(record=record, entries=(*before, final), deliveries=deliveries, closes=closes)
 
 
@@ -172,6 +181,10 @@ def _deliveries(
         )
         for number, target in enumerate(targets)
     )
+
+
+def _summed_up(record: Record, summary: Summary) -> Record:
+    return msgspec.structs.replace(record, run=msgspec.structs.replace(record.run, summary=summary))
 
 
 def _moved(run: Run, **changes: Any) -> Run:

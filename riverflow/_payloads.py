@@ -13,17 +13,20 @@ from typing import Any
 import msgspec
 
 from . import codec
+from ._messages import AiGenerated, ChannelCompleted, ChannelFailed, ChannelSuccess, HandOff, TaskCompleted, TaskFailed
 from .models import Failed, Json, Output, Plan, Record, Target
 from .pipeline import Stage
 
 __all__ = [
     "account",
     "ai_generated",
+    "callback_place",
     "callback_url",
     "completed",
     "failed",
     "hand_off",
     "iso",
+    "progress",
     "state",
     "task_completed",
     "task_failed",
@@ -48,18 +51,29 @@ class _ChatCompletion(msgspec.Struct):
 _chat_completion = msgspec.json.Decoder(_ChatCompletion)
 
 
-@lru_cache(maxsize=256)  # one decision says the same time in several places
 def iso(at: float) -> str:
     """Unix seconds as ISO 8601 in UTC with milliseconds and `Z`, as the seed pages show it."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+    second, milliseconds = divmod(int(at * 1000), 1000)
+    return f"{_to_the_second(second)}.{milliseconds:03d}Z"
+
+
+@lru_cache(maxsize=256)  # many things happen in one second: 1.5 µs a time instead of 4.5
+def _to_the_second(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat()[:19]
 
 
 def callback_url(plan: Plan, channel_id: str, stage: Stage) -> str:
     """Where a backend answers: the plain URL for the first hand-off, with the stage's name for every other stage that
     waits, so that no answer can be taken for another's."""
     url = f"{plan.base_url}/v1/callback/{channel_id}"
+    place = callback_place(plan, stage)
+    return url if place is None else f"{url}/{place}"
+
+
+def callback_place(plan: Plan, stage: Stage) -> str | None:
+    """What the callback URL of a stage ends with; None: the plain one."""
     hand_offs = plan.pipeline.hand_offs
-    return url if hand_offs and hand_offs[0].name == stage.name else f"{url}/{stage.name}"
+    return None if hand_offs and hand_offs[0].name == stage.name else stage.name
 
 
 # Channel messages ---------------------------------------------------------------------------------------
@@ -67,63 +81,65 @@ def callback_url(plan: Plan, channel_id: str, stage: Stage) -> str:
 
 def ai_generated(record: Record, event_name: str) -> Json:
     """The intermediate message. It carries no AI response: nothing ungated reaches the browser."""
-    return Json(
-        codec.splice(
-            status="ai_generated",
-            channel_id=record.run.id,
-            event_name=event_name,
-            message="The AI response is ready and being processed",
-            customer_data=record.plan.customer_data,
-            meta=_meta(record, "pending"),
-        )
+    message = AiGenerated(
+        status="ai_generated",
+        channel_id=record.run.id,
+        event_name=event_name,
+        message="The AI response is ready and being processed",
+        customer_data=record.plan.customer_data,
+        meta=_meta(record, "pending"),
     )
+    return Json(codec.encode(message))
 
 
 def completed(record: Record) -> Json:
     """The final message of a run that went well: `success` for a standard run, `completed` after a hand-off."""
     if record.run.status == "success":
-        return Json(
-            codec.splice(
-                status="success",
-                message="success",
-                channel_id=record.run.id,
-                data=record.data,
-                content=_content(record),
-                model=_made_by(record).model,
-                customer_data=record.plan.customer_data,
-                meta=_meta(record, "success"),
-            )
-        )
-    answer = _newest_answer(record)
-    return Json(
-        codec.splice(
-            status="completed",
+        message = ChannelSuccess(
+            status="success",
             message="success",
             channel_id=record.run.id,
             data=record.data,
-            ai_response=_ai_response(record, with_meta=True),
-            task_id=answer.task_id if answer else None,
-            callback_metadata=answer.metadata if answer else None,
-            event_name=record.run.event_name,
+            content=_content(record),
+            model=_made_by(record).model,
             customer_data=record.plan.customer_data,
-            meta=_meta(record, "completed"),
+            meta=_meta(record, "success"),
         )
+        return Json(codec.encode(message))
+    answer = _newest_answer(record)
+    last = ChannelCompleted(
+        status="completed",
+        message="success",
+        channel_id=record.run.id,
+        data=record.data,
+        ai_response=_ai_response(record, with_meta=True),
+        task_id=answer.task_id if answer else None,
+        callback_metadata=answer.metadata if answer else None,
+        event_name=record.run.event_name,
+        customer_data=record.plan.customer_data,
+        meta=_meta(record, "completed"),
     )
+    return Json(codec.encode(last))
 
 
 def failed(record: Record, failure: Failed) -> Json:
     """The final message of a run that failed. `error` is an object with `message`, as the browser client reads it."""
-    return Json(
-        codec.splice(
-            status="error",
-            channel_id=record.run.id,
-            message=failure.message,
-            error=_error(failure),
-            event_name=record.run.event_name,
-            customer_data=record.plan.customer_data,
-            meta=_meta(record, "error", failure.meta),
-        )
+    message = ChannelFailed(
+        status="error",
+        channel_id=record.run.id,
+        message=failure.message,
+        error=_error(failure),
+        event_name=record.run.event_name,
+        customer_data=record.plan.customer_data,
+        meta=_meta(record, "error", failure.meta),
     )
+    return Json(codec.encode(message))
+
+
+def progress(record: Record, stage: Stage, said: Json, now: float) -> Json:
+    """How far a hand-off is, under the event `progress`: what its backend said, with where and when."""
+    head = {"channel_id": record.run.id, "stage": stage.name, "event_name": record.run.event_name, "at": iso(now)}
+    return Json(codec.encode({**_members.decode(said), **head}))
 
 
 def state(record: Record, message: Json | None, latest: int) -> bytes:
@@ -146,17 +162,18 @@ def state(record: Record, message: Json | None, latest: int) -> bytes:
 # Webhook bodies -----------------------------------------------------------------------------------------
 
 
-def hand_off(record: Record, stage: Stage, event_name: str, now: float) -> bytes:
+def hand_off(record: Record, stage: Stage, event_name: str, now: float, callback_token: str) -> bytes:
     """`task.ai_generated`: told to the backend, which must call back. Hand-offs after the first also carry
     `stage` and the `data` of the stage before, which is what they work on."""
     later = len(record.outputs) > 1
     maker = _made_by(record)
-    return codec.splice(
+    body = HandOff(
         type="task.ai_generated",
         event=event_name,
         channel_id=record.run.id,
         ai_response=_ai_response(record),
         callback_url=callback_url(record.plan, record.run.id, stage),
+        callback_token=callback_token,
         callback_required=True,
         stage=stage.name if later else None,
         data=record.data if later else None,
@@ -170,13 +187,14 @@ def hand_off(record: Record, stage: Stage, event_name: str, now: float) -> bytes
         customer_data=record.plan.customer_data,
         timestamp=iso(now),
     )
+    return codec.encode(body)
 
 
 def task_completed(record: Record, now: float) -> bytes:
     """`task.completed`. For an event-driven run it also carries the event and the AI's own answer."""
     event_driven = record.run.status == "completed"
     answer = _newest_answer(record) if event_driven else None
-    return codec.splice(
+    body = TaskCompleted(
         type="task.completed",
         event=record.run.event_name if event_driven else None,
         workflow=record.run.workflow,
@@ -190,11 +208,12 @@ def task_completed(record: Record, now: float) -> bytes:
         customer_data=record.plan.customer_data,
         timestamp=iso(now),
     )
+    return codec.encode(body)
 
 
 def task_failed(record: Record, failure: Failed, now: float) -> bytes:
     """`task.failed`: riverflow's own form, in the shape of `task.completed` with `error` in the place of `data`."""
-    return codec.splice(
+    body = TaskFailed(
         type="task.failed",
         event=record.run.event_name,
         workflow=record.run.workflow,
@@ -206,6 +225,7 @@ def task_failed(record: Record, failure: Failed, now: float) -> bytes:
         customer_data=record.plan.customer_data,
         timestamp=iso(now),
     )
+    return codec.encode(body)
 
 
 def written(body: bytes, target: Target) -> bytes:
@@ -220,8 +240,15 @@ def written(body: bytes, target: Target) -> bytes:
 # Parts --------------------------------------------------------------------------------------------------
 
 
+_OWN_HEAD = b'{"status":"success",'
+"""How the account of the built-in generate stage begins, which has no `workflow`: 4 of a run's microseconds less."""
+
+
 def account(meta: Json) -> Json:
     """A provider's account as it is kept: without the members that each message gives it anew."""
+    text = bytes(meta)
+    if text.startswith(_OWN_HEAD) and b'"workflow":' not in text:
+        return Json(b"{" + text[len(_OWN_HEAD) :])
     members = _members.decode(meta)
     members.pop("status", None)
     members.pop("workflow", None)
@@ -277,8 +304,8 @@ def _ai_response(record: Record, *, with_meta: bool = False) -> dict[str, Any]:
 
 
 def _newest_answer(record: Record) -> Output | None:
-    """The newest output that a backend or handler gave."""
-    answered = {receipt.stage for receipt in record.receipts}
+    """The newest output that a backend or handler gave, or that stands for one that did not come."""
+    answered = {receipt.stage for receipt in record.receipts} | {stage.name for stage in record.plan.pipeline.hand_offs}
     return next((output for output in reversed(record.outputs) if output.stage in answered), None)
 
 

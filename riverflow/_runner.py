@@ -15,10 +15,21 @@ from typing import Any
 import msgspec
 
 from . import _machine, codec
+from ._aftermath import Aftermath
 from ._channels import Hub
 from ._courier import Courier
 from ._directory import Directory
-from .errors import Expired, Failure, NotFound, NotWaiting, RequestError, StageError, StoreError, VersionConflict
+from .errors import (
+    Expired,
+    Failure,
+    NotFound,
+    NotWaiting,
+    RequestError,
+    StageError,
+    StoreError,
+    StoreUnavailable,
+    VersionConflict,
+)
 from .models import Append, Claim, Completed, Delivery, Entry, Failed, Outcome, Record, Settlement
 from .pipeline import Stage
 from .ports import Clock, Notifier, Queue, RunLog, StageContext, StageMiddleware, StageRunner
@@ -44,8 +55,8 @@ class Runner:
     """The engine room's one pair of hands.
 
     `spawn(run_id, coroutine)` starts work that somebody owns, `cut(run_id)` stops what else is being done for a run,
-    `stopped()` says that all is over here, `notice(due_at)` tells the sweeper of a new due time,
-    `observe(run_id, entries)` is called after each append.
+    `stopped()` says that all is over here, `owner()` under which name work is held, `notice(due_at)` tells the sweeper
+    of a new due time, `observe(run_id, entries)` is called after each append.
     """
 
     def __init__(
@@ -57,11 +68,12 @@ class Runner:
         notifier: Notifier | None,
         directory: Directory,
         courier: Courier,
+        aftermath: Aftermath,
         stages: Mapping[str, StageRunner],
         middleware: Sequence[StageMiddleware],
         clock: Clock,
         policy: RetryPolicy,
-        owner: str,
+        owner: Callable[[], str],
         spawn: Spawn,
         cut: Callable[[str], None],
         stopped: Callable[[], bool],
@@ -74,6 +86,7 @@ class Runner:
         self._notifier = notifier
         self._directory = directory
         self._courier = courier
+        self._aftermath = aftermath
         self._stages = stages
         self._middleware = tuple(middleware)
         self._clock = clock
@@ -94,7 +107,7 @@ class Runner:
         if not owned:  # its claim will be its first beginning
             run = msgspec.structs.replace(decision.record.run, generation=0)
             decision = msgspec.structs.replace(decision, record=msgspec.structs.replace(decision.record, run=run))
-        await self._append(decision, expected_version=None, owner=self._owner if owned else "")
+        await self._append(decision, expected_version=None, owner=self._owner() if owned else "")
         if owned:
             self._spawn(decision.record.run.id, self._follow(decision))
 
@@ -123,10 +136,11 @@ class Runner:
         return decision
 
     async def answer(
-        self, project_id: str, run_id: str, answered: _machine.Answered
+        self, project_id: str, run_id: str, answered: _machine.Answered | _machine.Extended | _machine.Progressed
     ) -> _machine.Decision | _machine.Repeated:
-        """Take a callback. Runs that began to wait here are still in memory; where that memory is no longer true
-        (another process was at work), the log has the last word. Raises NotFound and what the machine raises."""
+        """Take a callback, or what its backend says before it. Runs that began to wait here are still in memory; where
+        that memory is no longer true (another process was at work), the log has the last word. Raises NotFound and what
+        the machine raises."""
         record = self._waiting.get(run_id)
         if record is not None and record.run.project_id == project_id:
             try:
@@ -138,6 +152,10 @@ class Runner:
             raise NotFound(f"no run {run_id!r} in this project", code="channel_not_found")
         return await self.apply(record, answered)
 
+    def forget(self, run_id: str) -> None:
+        """A run is no more: nothing of it is remembered."""
+        self._waiting.pop(run_id, None)
+
     async def take(self, claim: Claim) -> None:
         """Go on with claimed work: try a delivery, time a run out, or run its stage again."""
         if claim.delivery is not None:
@@ -146,6 +164,8 @@ class Runner:
         record = await self.load(None, claim.run_id)
         if record is None or record.run.phase == "done":
             return
+        if claim.generation not in (None, record.run.generation):
+            return  # between the claim and this read the lease ran out, and somebody else has claimed the run
         if record.run.phase == "running":
             await self.carry(record, record.plan.pipeline[record.run.stage])
         elif self._clock.now() >= (record.run.deadline_at or 0.0):
@@ -181,6 +201,11 @@ class Runner:
         if stored is not None and stored.run.phase == "done" and task is not None:
             task.cancel()
 
+    @property
+    def running(self) -> int:
+        """How many stages are running here."""
+        return len(self._in_stage)
+
     def runs_stage_of(self, run_id: str) -> bool:
         """Whether a stage of the run is running here."""
         return run_id in self._in_stage
@@ -200,18 +225,22 @@ class Runner:
         for middleware in reversed(self._middleware):
             run = _wrapped(middleware, run)
         self._in_stage[record.run.id] = asyncio.current_task()
-        limit = asyncio.timeout(stage.timeout)
+        limit: asyncio.Timeout | None = None
         try:
-            async with limit:
+            if stage.timeout is None:
+                return await run(context)
+            async with asyncio.timeout(stage.timeout) as limit:
                 return await run(context)
         except Failure as failure:
             return Failed(code=failure.code, message=failure.message)
         except Exception as error:
-            if limit.expired():
+            if limit is not None and limit.expired():
                 return Failed(code="stage_timeout", message=f"stage {stage.name!r} took over {stage.timeout:g} seconds")
             return await self._stage_broke(context, error)
         finally:
-            del self._in_stage[record.run.id]
+            # Where its lease has lapsed, this process may itself have claimed the run again and be at it a second time.
+            if self._in_stage.get(record.run.id) is asyncio.current_task():
+                del self._in_stage[record.run.id]
 
     async def _stage_broke(self, context: StageContext, error: Exception) -> Outcome | None:
         run, stage = context.record.run, context.stage
@@ -261,14 +290,30 @@ class Runner:
 
     async def _attempt(self, delivery: Delivery, record: Record | None) -> None:
         """One attempt, and what comes of it. A handler's answer decides its stage in the same append."""
-        answer, settlement = await self._courier.attempt(delivery)
+        attempted = await self._courier.attempt(delivery)
+        if attempted is None:
+            await self._park(delivery)
+            return
+        answer, settlement = attempted
+        if self._aftermath.concerns(delivery, answer, settlement):
+            settlement = await self._aftermath.of(delivery, answer, settlement)
         if isinstance(answer.outcome, Completed | Failed) and delivery.type == "task.ai_generated":
             await self._answer_in_process(delivery, answer.outcome, settlement, record)
             return
         number = await self._queue.settle(settlement)
-        self._tell(delivery.run_id, (settlement.entry,), number)
+        self._tell(delivery.run_id, settlement.entries, number)
         if settlement.due_at is not None:
             self._notice(settlement.due_at)
+        if settlement.deliveries:
+            self._notice(self._clock.now())
+
+    async def _park(self, delivery: Delivery) -> None:
+        """It is not this delivery's turn: the receiver is busy or out of order. It waits in the store, due all the
+        time, and no attempt is counted."""
+        now = self._clock.now()
+        await self._queue.reschedule(delivery.run_id, delivery.id, now)
+        if self._courier.parked(delivery):
+            self._notice(now)
 
     async def _answer_in_process(
         self, delivery: Delivery, outcome: Completed | Failed, settlement: Settlement, record: Record | None
@@ -286,7 +331,7 @@ class Runner:
             await self._follow(decision)
         else:
             number = await self._queue.settle(settlement)
-            self._tell(delivery.run_id, (settlement.entry,), number)
+            self._tell(delivery.run_id, settlement.entries, number)
 
     # Effects
 
@@ -303,7 +348,7 @@ class Runner:
             if isinstance(decision, _machine.Repeated):
                 return decision
             try:
-                await self._append(decision, expected_version=record.run.version, owner=self._owner, settled=settled)
+                await self._append(decision, expected_version=record.run.version, owner=self._owner(), settled=settled)
             except VersionConflict:
                 if not again:
                     raise
@@ -337,10 +382,10 @@ class Runner:
         )
         try:
             number = await self._log.append(append)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, StoreUnavailable):
             self._spawn(run.id, self._let_go(append))
             raise
-        entries = decision.entries if settled is None else (settled.entry, *decision.entries)
+        entries = decision.entries if settled is None else (*settled.entries, *decision.entries)
         if expected_version is None:
             self._hub.born(run.project_id, run.id)
         self._remember(decision.record)
@@ -349,23 +394,28 @@ class Runner:
             self._notice(run.deadline_at)
 
     async def _let_go(self, append: Append) -> None:
-        """The caller was cancelled while his decision was being written, and it may be written all the same: what it
-        leased to this process is given back, so that somebody goes on with it."""
-        now = self._clock.now()
-        await self._queue.reschedule(append.run.id, None, append.run.deadline_at or now)
+        """The caller was cancelled while his decision was being written, or told that it could not be, and it may be
+        written all the same: what it leased to this process is given back, so that somebody goes on with it."""
+        if append.run.phase == "running":
+            await self.give_back(append.run.id, None, 0.0)
         for delivery in append.deliveries:
-            await self._queue.reschedule(append.run.id, delivery.id, now)
+            await self.give_back(append.run.id, delivery.id, 0.0)
         self._hub.wake(append.run.id)
-        self._notice(now)
 
     def _remember(self, record: Record) -> None:
         """Keep the newest waiting runs, unless they are large: most are answered by a callback within seconds, here."""
         self._waiting.pop(record.run.id, None)
+        if record.run.phase != "waiting":
+            return
         size = len(bytes(record.request)) + sum(len(bytes(output.data)) for output in record.outputs)
-        if record.run.phase == "waiting" and size <= REMEMBERED_BYTES:
+        if size <= REMEMBERED_BYTES:
             self._waiting[record.run.id] = record
             if len(self._waiting) > REMEMBERED:
                 del self._waiting[next(iter(self._waiting))]
+
+    def told(self, run_id: str, entries: Sequence[Entry], first: int) -> None:
+        """Somebody else here has written entries to a run: pass them on."""
+        self._tell(run_id, entries, first)
 
     def _tell(self, run_id: str, entries: Sequence[Entry], first: int) -> None:
         """Written, then told. Mostly nobody listens to a run at that moment; then there is nothing to number."""

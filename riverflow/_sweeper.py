@@ -9,8 +9,11 @@ import asyncio
 import contextlib
 import logging
 import math
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
 
+from ._lease import Lease
 from .errors import StoreError
 from .models import Claim
 from .ports import Clock, Queue
@@ -23,10 +26,20 @@ BATCH = 100
 RESERVE = 10  # runs that are claimed a second though there is no room: deadlines do not wait for slow providers
 
 
+class Receivers(Protocol):
+    """Who can be told how much just now, by target (models.Delivery.target); who is not named, as much as there is."""
+
+    def allowed(self) -> Mapping[str, int]: ...
+    def took(self, allowed: Mapping[str, int], taken: Mapping[str, int]) -> None: ...
+    def closed(self) -> list[str]: ...
+    def next_opening(self) -> float | None: ...
+
+
 class Sweeper:
     """Keeps this process's lease and claims due work for it.
 
-    `lanes()` says what this process can deliver now, `room()` how much more work it can take, `take(claim)` starts it.
+    `lanes()` says what this process can deliver now, `room()` how much more work it can take, `take(claim)` starts it,
+    `receivers` which of them can take it.
     """
 
     def __init__(
@@ -39,14 +52,15 @@ class Sweeper:
         lanes: Callable[[], Iterable[str]],
         room: Callable[[], int],
         take: Callable[[Claim], None],
+        receivers: Receivers | None = None,
     ) -> None:
         self._queue = queue
         self._clock = clock
-        self._owner = owner
-        self._lease = lease
+        self.lease = Lease(queue, clock, owner, lease)
         self._lanes = lanes
         self._room = room
         self._take = take
+        self._receivers = receivers
         self._bell = asyncio.Event()
         self._noticed = math.inf
         self._wakes_at = 0.0  # while asleep: until when
@@ -59,16 +73,10 @@ class Sweeper:
 
     async def keep_lease(self) -> None:
         """Renew the heartbeat three times a lease until cancelled."""
-        while True:
-            await self._clock.sleep(self._lease / 3)
-            try:
-                await self.renew()
-            except StoreError:
-                logger.warning("the lease could not be renewed; it is tried again", exc_info=True)
+        await self.lease.keep()
 
     async def renew(self) -> None:
-        now = self._clock.now()
-        await self._queue.heartbeat(self._owner, now, now + self._lease)
+        await self.lease.renew()
 
     async def run(self) -> None:
         """Sweep until cancelled."""
@@ -78,6 +86,7 @@ class Sweeper:
                 wake_at = self._clock.now() if full else await self._next_wake()
             except StoreError:
                 logger.warning("the store does not answer the sweep; it is tried again", exc_info=True)
+                self.lease.doubt()
                 wake_at = self._clock.now() + 1.0
             await self._sleep_until(wake_at)
 
@@ -86,20 +95,32 @@ class Sweeper:
         self._noticed = math.inf
         room = self._room()
         limit, lanes = (min(room, BATCH), tuple(self._lanes())) if room > 0 else (RESERVE, ())
-        claims = await self._queue.claim_due(self._owner, self._clock.now(), lanes=lanes, limit=limit)
+        allowed = self._receivers.allowed() if self._receivers is not None else {}
+        now = self._clock.now()
+        claims = await self._queue.claim_due(self.lease.owner, now, lanes=lanes, limit=limit, allowed=allowed)
         for claim in claims:
             self._take(claim)
+        if self._receivers is not None and allowed and len(claims) < limit and lanes:
+            self._receivers.took(allowed, Counter(claim.delivery.target for claim in claims if claim.delivery))
         return room > 0 and len(claims) == limit
 
     async def _next_wake(self) -> float:
         """The next due time, but look at least once a lease: another process may have died."""
         now = self._clock.now()
-        latest = now + self._lease
+        latest = now + self.lease.seconds
         if self._room() <= 0:
             due_at = await self._queue.next_due(now, ())
             return latest if due_at is None else min(max(due_at, now + 1.0), latest)
-        due_at = await self._queue.next_due(now, tuple(self._lanes()))
-        return latest if due_at is None else min(due_at, latest)
+        skip, opens_at = self._closed(now)
+        due_at = await self._queue.next_due(now, tuple(self._lanes()), skip=skip)
+        return min(latest if due_at is None else due_at, opens_at, latest)
+
+    def _closed(self, now: float) -> tuple[list[str], float]:
+        """Whose work does not count until something changes, and when the first of them can be told again."""
+        if self._receivers is None:
+            return [], math.inf
+        opening = self._receivers.next_opening()
+        return self._receivers.closed(), math.inf if opening is None else now + opening
 
     async def _sleep_until(self, wake_at: float) -> None:
         wake_at = min(wake_at, self._noticed)

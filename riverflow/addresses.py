@@ -46,7 +46,7 @@ _NOT_PUBLIC_V6 = _networks(
     "3fff::/20",  # documentation
 )
 
-# Not even for the operator, and not in development: credentials for the asking live here.
+# Not even for the operator, and not in development: credentials for the asking live at most of them.
 _NEVER = _networks(
     "169.254.0.0/16",  # link-local: 169.254.169.254 (most clouds), 169.254.170.2 (ECS), …
     "fe80::/10",  # link-local: fe80::a9fe:a9fe (OpenStack)
@@ -55,6 +55,8 @@ _NEVER = _networks(
     "100.100.100.200/32",  # Alibaba Cloud
     "168.63.129.16/32",  # Azure, a public range
     "192.0.0.192/32",  # Oracle Cloud
+    "224.0.0.0/4",  # multicast: nobody answers there
+    "ff00::/8",
 )
 
 _COMPATIBLE = IPv6Network("::/96")  # RFC 4291, 2.5.5.1
@@ -104,7 +106,7 @@ def is_public(address: Address) -> bool:
 
 
 def is_never_allowed(address: Address) -> bool:
-    """Whether an address, or one it carries, is link-local or a cloud's metadata service."""
+    """Whether an address, or one it carries, is link-local, multicast or a cloud's metadata service."""
     return _within(address, _NEVER) or any(_within(inner, _NEVER) for inner in embedded_ipv4(address))
 
 

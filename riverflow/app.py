@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from . import codec
-from ._assembly import Assembly, Running
+from ._assembly import Assembly, Opened, Running
+from ._idempotency import checked_key
 from ._plugins import Plugins
 from .builtin.system import SystemClock, SystemIds
 from .config import Declarations, Settings, read_file
@@ -65,7 +66,7 @@ class Riverflow:
         )
         self.plugins = Plugins(plugins, discover=discover_plugins)
         self._clock = clock or SystemClock()
-        self._ids = ids or SystemIds()
+        self._ids = ids or SystemIds(self._clock.now)
         self._http = http
         self._authenticator = authenticator
         self._handlers: dict[str, Handler] = {}
@@ -117,15 +118,19 @@ class Riverflow:
 
     # Python API
 
-    async def submit(self, *, project_id: str | None = None, **request: Any) -> RunHandle:
-        """Start a run from Python: the keywords are the fields of `POST ai/async` (`workflow`, `messages`, …).
+    async def submit(
+        self, *, project_id: str | None = None, idempotency_key: str | None = None, **request: Any
+    ) -> RunHandle:
+        """Start a run from Python: the keywords are the fields of `POST ai/async` (`workflow`, `messages`, …). With an
+        `idempotency_key` the same request starts one run, however often it is made.
 
-        Raises what the API answers: InvalidRequest, NotFound, Unprocessable, Overloaded.
+        Raises what the API answers: InvalidRequest, NotFound, Conflict, Unprocessable, Overloaded.
         """
         running = self._started()
         project = project_id or running.directory.default_project
         base_url = (self.settings.public_url or "").rstrip("/")
-        accepted = await running.engine.submit(project, codec.encode(request), base_url)
+        key = checked_key(idempotency_key) if idempotency_key is not None else None
+        accepted = await running.engine.submit(project, codec.encode(request), base_url, key)
         return RunHandle(running.engine, project, accepted)
 
     async def run(self, channel_id: str, *, project_id: str | None = None) -> RunHandle:
@@ -185,6 +190,13 @@ class Riverflow:
             finally:
                 await self.drain()
                 self._running = None
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[Opened]:
+        """The store and what is configured in it, with nothing running: for commands beside a server. Raises
+        ConfigError and StoreError."""
+        async with AsyncExitStack() as stack:
+            yield await self._assembly().open(None, stack)
 
     async def _answer_lifespan(self, receive: Receive, send: Send) -> None:
         """The server's lifespan protocol, where nobody else answers it."""

@@ -129,9 +129,12 @@ def _is_index(key: str) -> bool:
 def _float(text: str) -> msgspec.Raw:
     """A JSON number with fraction or exponent, as JavaScript writes it."""
     value = float(text)
-    if math.isinf(value):
-        raise msgspec.ValidationError("Number out of range")
-    return msgspec.Raw(_number(value))
+    shown = repr(value)  # Python writes the same digits (both are the shortest), and the same text but for these forms
+    if "e" in shown or shown.endswith((".0", "f")):
+        if math.isinf(value):
+            raise msgspec.ValidationError("Number out of range")
+        return msgspec.Raw(_number(value))
+    return msgspec.Raw(shown.encode("ascii"))
 
 
 def _number(value: float) -> bytes:

@@ -5,11 +5,13 @@ This module must not import anything of riverflow.
     RiverflowError
     ├── ConfigError                    the operator's, found while the app is built or started
     │   ├── PipelineError              a pipeline that cannot run
-    │   └── PluginError                a plugin that fails to load, clashes, or is not installed
+    │   ├── PluginError                a plugin that fails to load, clashes, or is not installed
+    │   └── RawBodyRequired            a webhook receiver that no longer has the bytes as they came
     ├── RequestError                   the caller's; carries an HTTP status
     │   ├── InvalidRequest        400  malformed: not JSON, wrong type, missing field
     │   ├── Unprocessable         422  well-formed, but not acceptable
     │   ├── Unauthenticated       401
+    │   │   └── WebhookVerificationError   a webhook that is not shown to be the sender's
     │   ├── Forbidden             403
     │   ├── NotFound              404
     │   ├── MethodNotAllowed      405
@@ -17,7 +19,9 @@ This module must not import anything of riverflow.
     │   │   └── NotWaiting        409  a callback for a stage that is not (or no longer) waiting
     │   ├── Expired               410  the time for it has passed
     │   ├── TooLarge              413
+    │   ├── UriTooLong            414
     │   ├── RateLimited           429
+    │   ├── HeadersTooLarge       431
     │   └── Overloaded            503
     ├── StageError                     one attempt's; retried where `retryable`
     │   ├── ProviderError              the provider answered badly or not at all
@@ -43,6 +47,7 @@ __all__ = [
     "Failure",
     "Forbidden",
     "HandlerError",
+    "HeadersTooLarge",
     "HttpError",
     "InvalidRequest",
     "MethodNotAllowed",
@@ -53,6 +58,7 @@ __all__ = [
     "PluginError",
     "ProviderError",
     "RateLimited",
+    "RawBodyRequired",
     "RequestError",
     "RiverflowError",
     "SchemaMismatch",
@@ -63,7 +69,9 @@ __all__ = [
     "TooLarge",
     "Unauthenticated",
     "Unprocessable",
+    "UriTooLong",
     "VersionConflict",
+    "WebhookVerificationError",
 ]
 
 
@@ -86,22 +94,35 @@ class PluginError(ConfigError):
     """A plugin could not be loaded, clashes with another, or is not installed."""
 
 
+class RawBodyRequired(ConfigError):
+    """A webhook receiver was given something other than the body's bytes as they were received: nothing can be verified
+    over it."""
+
+
 class RequestError(RiverflowError):
     """The caller's request is refused.
 
     `code` is a stable machine-readable name, `kind` the OpenAI-style error type, `extra` is merged
-    into the `error` object of the body (JSON values only).
+    into the `error` object of the body (JSON values only), `retry_after` (seconds) becomes the header `Retry-After`.
     """
 
     status = 400
     kind: ClassVar[str] = "invalid_request_error"
     default_code: ClassVar[str] = "invalid_request_error"
 
-    def __init__(self, message: str, *, code: str | None = None, extra: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        extra: Mapping[str, Any] | None = None,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.code = code or self.default_code
         self.extra: Mapping[str, Any] = extra or {}
+        self.retry_after = retry_after
 
 
 class InvalidRequest(RequestError):
@@ -121,6 +142,21 @@ class Unauthenticated(RequestError):
     status = 401
     kind = "authentication_error"
     default_code = "invalid_api_key"
+
+
+class WebhookVerificationError(Unauthenticated):
+    """401: a webhook that is not shown to be the sender's.
+
+    `message` is the same for all of them, for the answer; `reason` is a stable name of the check that failed (see
+    `riverflow.webhooks.Reason`) and the error's note a sentence on it, both for logs only.
+    """
+
+    default_code = "webhook_unverified"
+
+    def __init__(self, reason: str, note: str) -> None:
+        super().__init__("the webhook could not be verified")
+        self.reason = reason
+        self.add_note(f"{reason}: {note}")
 
 
 class Forbidden(RequestError):
@@ -172,12 +208,31 @@ class TooLarge(RequestError):
     default_code = "body_too_large"
 
 
+class UriTooLong(RequestError):
+    """414: path and query are over the limit."""
+
+    status = 414
+    default_code = "uri_too_long"
+
+
 class RateLimited(RequestError):
-    """429: too many requests; try again after `Retry-After` seconds."""
+    """429: too many requests; try again after `retry_after` seconds. `headers` go with the answer and say which limit
+    it was."""
 
     status = 429
     kind = "rate_limit_error"
     default_code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, *, retry_after: float, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.headers = headers
+
+
+class HeadersTooLarge(RequestError):
+    """431: the header fields are over the limit, one of them or all together."""
+
+    status = 431
+    default_code = "headers_too_large"
 
 
 class Overloaded(RequestError):

@@ -52,18 +52,18 @@ class Event:
 
     @property
     def name(self) -> str:
-        """What the handler was registered for: the event name, or `task.completed` and `task.failed`."""
+        """What the handler was registered for: the event name, or `task.completed`, `task.failed`, `run.failed`, …"""
         return (self._delivery.event_name if self.expects_answer else None) or self._delivery.type
 
     @property
     def type(self) -> str:
-        """`task.ai_generated`, `task.completed` or `task.failed`."""
+        """`task.ai_generated`, `task.completed`, `task.failed`, or one of an operator's (`run.failed`, …)."""
         return self._delivery.type
 
     @property
     def expects_answer(self) -> bool:
         """Whether the run waits for what the handler returns (a hand-off), or is over (`task.completed`, …)."""
-        return self._delivery.type not in ("task.completed", "task.failed")
+        return self._delivery.type == "task.ai_generated"
 
     @property
     def channel_id(self) -> str:
@@ -119,6 +119,11 @@ class Event:
     def callback_url(self) -> str | None:
         """Where the answer goes that `defer` promises."""
         return self.payload.get("callback_url")
+
+    @property
+    def callback_token(self) -> str | None:
+        """What whoever answers at `callback_url` may show instead of an API key (as Bearer)."""
+        return self.payload.get("callback_token")
 
     def defer(self) -> Deferred:
         """`return event.defer()`: the answer will come later, through `callback_url`."""

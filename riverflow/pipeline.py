@@ -19,7 +19,10 @@ GENERATE = "generate"
 HAND_OFF = "hand_off"
 FINALISE = "finalise"
 
+RESERVED = frozenset({"heartbeat", "progress"})  # `{callback_url}/heartbeat` is no stage
+
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_MAX_EVENT_NAME = 200
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, cache_hash=True):
@@ -44,7 +47,8 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, cache
 class Pipeline:
     """An ordered, validated sequence of stages.
 
-    Rules: names are unique lower-case identifiers; `finalise` comes last, once; at most one `generate`,
+    Rules: names are unique lower-case identifiers, none of them `heartbeat` or `progress` (a callback URL may end with
+    these); `finalise` comes last, once; at most one `generate`,
     before every hand-off; a hand-off has an event name; timeouts are positive.
 
     Raises PipelineError that names the stage and the rule.
@@ -102,6 +106,8 @@ class Pipeline:
                 raise PipelineError(
                     f"stage name {name!r}: use a lower-case letter, then letters, digits or '_' (64 at most)"
                 )
+            if name in RESERVED:
+                raise PipelineError(f"stage name {name!r} is taken by a callback URL's {name}; choose another")
             if names.count(name) > 1:
                 raise PipelineError(f"stage name {name!r} is used twice; names are unique in a pipeline")
         kinds = [stage.kind for stage in self.stages]
@@ -116,5 +122,15 @@ class Pipeline:
         for stage in self.stages:
             if stage.kind == HAND_OFF and not stage.event_name:
                 raise PipelineError(f"hand-off stage {stage.name!r} needs an event_name")
+            if stage.event_name is not None and not _is_event_name(stage.event_name):
+                raise PipelineError(
+                    f"event name {stage.event_name[:_MAX_EVENT_NAME]!r}: use 1 to {_MAX_EVENT_NAME} printable "
+                    "characters, with no space at either end"
+                )
             if stage.timeout is not None and not stage.timeout > 0:
                 raise PipelineError(f"stage {stage.name!r}: timeout is a number of seconds above 0")
+
+
+def _is_event_name(name: str) -> bool:
+    """It stands in logs, on terminals and in receivers' headers: nothing that ends a line or moves a cursor."""
+    return 0 < len(name) <= _MAX_EVENT_NAME and name.isprintable() and name == name.strip()

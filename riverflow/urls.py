@@ -1,7 +1,7 @@
-"""Which URLs may be dialled, by their text alone: one strict reading of scheme, host and port.
+"""The text of URLs: one strict reading of scheme, host, port and target.
 
-Pure: no name is resolved. What a stricter parser and a laxer one could read differently is refused, so that the host
-that was vetted is the host that is dialled.
+Pure: no name is resolved, and who may call which host is not decided here. What a stricter parser and a laxer one could
+read differently is refused, so that the host that was vetted is the host that is dialled.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from typing import Literal
 
 import msgspec
 
-from .addresses import Address, is_never_allowed, is_public, parse_address
+from .addresses import Address, parse_address
 from .errors import HttpError
 
-__all__ = ["MAX_URL", "Purpose", "Url", "check_address", "check_url", "refuse"]
+__all__ = ["MAX_URL", "Purpose", "Url", "read_host", "read_url", "refuse"]
 
 Purpose = Literal["delivery", "provider"]
+"""`delivery`: a URL that users name; `provider`: one that the operator configured."""
 
 MAX_URL = 2048  # characters; what proxies and servers commonly take
 MAX_HOST = 253  # RFC 1035, 2.3.4
@@ -28,19 +29,10 @@ _AUTHORITY = re.compile(r"(\[[^\[\]@]*\]|[^\[\]@:]*)(?::([0-9]{1,5}))?")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMERIC = re.compile(r"[0-9]+|0x[0-9a-f]*")  # WHATWG URL, "ends in a number"
 
-_METADATA_NAMES = frozenset({"metadata", "metadata.google.internal", "metadata.goog", "instance-data"})
-_PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".localdomain", ".home.arpa", ".lan", ".intranet", ".corp")
-
-# Ports where a request could be taken for another protocol's words (Fetch standard, "bad ports"), and databases.
-# fmt: off
-_BAD_PORTS = frozenset((
-    1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103, 104, 109,
-    110, 111, 113, 115, 117, 119, 123, 135, 137, 138, 139, 143, 161, 179, 389, 427, 445, 465, 512, 513, 514, 515,
-    526, 530, 531, 532, 540, 548, 554, 556, 563, 587, 601, 636, 873, 989, 990, 992, 993, 995, 1433, 1521, 1719, 1720,
-    1723, 2049, 2181, 2375, 2376, 2379, 2380, 3306, 3389, 3659, 4045, 4190, 5060, 5061, 5432, 5672, 5900, 5985, 5986,
-    6000, 6379, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 9042, 9092, 9200, 9300, 10080, 11211, 27017, 27018,
-))
-# fmt: on
+# What some parsers rewrite before they send it: characters outside RFC 3986 and, in a query, the apostrophe (WHATWG
+# URL, percent-encode sets), and dot segments (RFC 3986, 5.2.4), of which `%2e` is a spelling (WHATWG URL, 4.4).
+_REWRITTEN = re.compile(r"""["<>^`{|}]|\?.*'""")
+_DOTS = re.compile(r"/(?:\.|%2e){1,2}(?:[/?]|$)", re.IGNORECASE)
 
 
 class Url(msgspec.Struct, frozen=True):
@@ -64,8 +56,9 @@ class Url(msgspec.Struct, frozen=True):
         return f"{self.scheme}://{self.authority}{self.target}"
 
 
-def check_url(url: str, purpose: Purpose, *, development: bool) -> Url:
-    """Read a URL and apply all rules that need no resolving. Raises HttpError with code `policy`."""
+def read_url(url: str) -> Url:
+    """The one reading of a URL. Raises HttpError with code `policy` where there could be another; its text tells what
+    to change."""
     if len(url) > MAX_URL:
         raise refuse(f"the URL is longer than {MAX_URL} characters")
     if _UNSAFE.search(url):
@@ -77,38 +70,16 @@ def check_url(url: str, purpose: Purpose, *, development: bool) -> Url:
         raise refuse("the URL carries user information, or looks as if it did")
     scheme = parts[1].lower()
     host, port = _split(parts[2], _default_port(scheme))
-    target = parts[3] if parts[3].startswith("/") else f"/{parts[3]}"
-    found = _host(host)
-    read = Url(scheme, str(found) if not isinstance(found, str) else found, port, target, _literal(found))
-    _apply(read, purpose, development)
-    return read
+    target = _target(parts[3])
+    found = read_host(host)
+    if isinstance(found, str):
+        return Url(scheme, found, port, target)
+    return Url(scheme, str(found), port, target, found)
 
 
-def check_address(address: Address, purpose: Purpose, *, development: bool) -> None:
-    """Apply the address rule. Raises HttpError with code `policy`; the text does not show the address."""
-    if is_never_allowed(address) or address.is_multicast:
-        raise refuse("the address is link-local, multicast or a metadata service")
-    if purpose == "delivery" and not development and not is_public(address):
-        raise refuse("the address is not public")
-
-
-def refuse(reason: str) -> HttpError:
-    """The error of everything that policy forbids."""
-    return HttpError(f"refused by the egress policy: {reason}", code="policy")
-
-
-def _split(authority: str, default: int) -> tuple[str, int]:
-    parts = _AUTHORITY.fullmatch(authority)
-    if parts is None:
-        raise refuse("the host or port is malformed")
-    port = int(parts[2]) if parts[2] is not None else default
-    if not 0 < port < 65536:
-        raise refuse("the port is out of range")
-    return parts[1].lower(), port
-
-
-def _host(host: str) -> str | Address:
-    """A checked host name, or the address that an IP literal spells."""
+def read_host(host: str) -> str | Address:
+    """A checked host name without its final dot, or the address that an IP literal spells (IPv6 in brackets); `host` is
+    in lower case. Raises HttpError with code `policy`."""
     if host.startswith("["):
         literal = parse_address(host[1:-1])
         if not isinstance(literal, IPv6Address) or "%" in host:
@@ -126,25 +97,31 @@ def _host(host: str) -> str | Address:
     return name
 
 
-def _literal(host: str | Address) -> Address | None:
-    return None if isinstance(host, str) else host
+def refuse(reason: str) -> HttpError:
+    """The error of everything that policy forbids."""
+    return HttpError(f"refused by the egress policy: {reason}", code="policy")
 
 
-def _apply(url: Url, purpose: Purpose, development: bool) -> None:
-    if url.host in _METADATA_NAMES or url.host.endswith(".metadata.google.internal"):
-        raise refuse("the host is a metadata service")
-    if url.address is not None:
-        check_address(url.address, purpose, development=development)
-    if purpose == "provider":
-        return
-    if url.port in _BAD_PORTS:
-        raise refuse(f"port {url.port} belongs to another protocol")
-    if development:
-        return
-    if url.scheme != "https":
-        raise refuse("only https is allowed in production")
-    if url.address is None and ("." not in url.host or url.host.endswith(_PRIVATE_SUFFIXES)):
-        raise refuse("the host name is a local one")
+def _split(authority: str, default: int) -> tuple[str, int]:
+    parts = _AUTHORITY.fullmatch(authority)
+    if parts is None:
+        raise refuse("the host or port is malformed")
+    port = int(parts[2]) if parts[2] is not None else default
+    if not 0 < port < 65536:
+        raise refuse("the port is out of range")
+    return parts[1].lower(), port
+
+
+def _target(text: str) -> str:
+    """Path and query as they are sent, byte for byte."""
+    target = text if text.startswith("/") else f"/{text}"
+    if _REWRITTEN.search(target):
+        raise refuse("the URL's path or query holds a character that URLs cannot carry: percent-encode it")
+    if _DOTS.search(target.partition("?")[0]):
+        raise refuse("the URL's path holds dot segments")
+    if target.endswith("?") and target.count("?") == 1:
+        raise refuse("the URL's query is empty: leave out the question mark")
+    return target
 
 
 def _default_port(scheme: str) -> int:

@@ -20,7 +20,6 @@ _PACKAGES = (
     "uvloop",
     "httptools",
     "starlette",
-    "pyreqwest",
     "aiohttp",
     "msgspec",
     "websockets",

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 
 import msgspec
 
+from .console import LIMIT_MS, Answered
 from .flows import Comparison
 from .idle import Idle
 from .machine import Machine
+from .neighbours import FACTOR, Neighbours
 from .profiling import Profile
 
 __all__ = ["Report", "table"]
@@ -28,6 +30,9 @@ class Report(msgspec.Struct, kw_only=True):
     history_runs: int = 0
     recovery: dict[str, float] | None = None
     waiting_runs: int = 0
+    console: list[Answered] = []
+    listed_runs: int = 0
+    neighbours: Neighbours | None = None
     idle: list[Idle] = []
     passthrough_us: float | None = None
     profiles: dict[str, Profile] = {}
@@ -49,7 +54,7 @@ def _lines(report: Report) -> Iterator[str]:
     )
     if report.flows:
         yield ""
-        yield "| 64 in flight | flows/s | floor | CPU µs/flow | floor | ratio (all rounds) | commits/flow | PSS MB |"
+        yield "| 64 in flight | flows/s | floor | CPU µs/flow | floor | ratio (least–most) | commits/flow | PSS MB |"
         yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
         yield from map(_saturation, report.flows)
         yield ""
@@ -60,6 +65,11 @@ def _lines(report: Report) -> Iterator[str]:
     yield "| beside | value |"
     yield "| --- | ---: |"
     yield from _beside(report)
+    if report.console:
+        yield ""
+        yield f"| the console over {report.listed_runs} runs | median ms | worst ms | under {LIMIT_MS:.0f} ms |"
+        yield "| --- | ---: | ---: | --- |"
+        yield from map(_answered, report.console)
     for name, found in report.profiles.items():
         yield ""
         yield from _profile(name, found)
@@ -67,7 +77,7 @@ def _lines(report: Report) -> Iterator[str]:
 
 def _saturation(each: Comparison) -> str:
     river, floor = each.river, each.floor
-    ratios = " ".join(f"{ratio:.2f}" for ratio in each.ratios)
+    ratios = f"{min(each.ratios):.2f}–{max(each.ratios):.2f}"
     return (
         f"| {each.title} | {river.flows_per_second:.0f} | {floor.flows_per_second:.0f} | {river.cpu_us:.0f} | "
         f"{floor.cpu_us:.0f} | **{each.ratio:.2f}** ({ratios}) | {river.commits:.2f} | {river.pss_mb:.0f} |"
@@ -78,6 +88,11 @@ def _latency(each: Comparison) -> str:
     return (
         f"| {each.title} | {each.p50_ms:.1f} | {each.p99_ms:.1f} | {each.floor_p50_ms:.1f} | {each.floor_p99_ms:.1f} |"
     )
+
+
+def _answered(each: Answered) -> str:
+    within = "yes" if each.worst_ms < LIMIT_MS else "no"
+    return f"| {each.question} | {each.median_ms:.1f} | {each.worst_ms:.1f} | {within} |"
 
 
 def _beside(report: Report) -> Iterator[str]:
@@ -95,6 +110,11 @@ def _beside(report: Report) -> Iterator[str]:
         yield f"| … with none | {found['empty_serves_s']:.2f} |"
         yield f"| … and takes over a dead process's run after s | {found['claims_s']:.2f} |"
         yield f"| … with none | {found['empty_claims_s']:.2f} |"
+    if report.neighbours is not None:
+        beside = report.neighbours
+        yield f"| p99 of flows over one endpoint, {beside.rate:.0f} a second: ms | {beside.p99_alone_ms:.1f} |"
+        yield f"| … beside one that never answers and one that answers 500 | {beside.p99_beside_ms:.1f} |"
+        yield f"| … ratio, to be under {FACTOR:.0f} | {beside.factor:.2f} |"
     if report.passthrough_us is not None:
         yield f"| an unrelated request through the middleware: µs | {report.passthrough_us:.2f} |"
 

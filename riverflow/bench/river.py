@@ -5,7 +5,7 @@ It changes nothing that is measured, but where it is asked to: `synchronous=NORM
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from sqlite3 import Connection
 from typing import Any
 
@@ -92,8 +92,17 @@ async def enrich(event: Event) -> dict[str, Any]:
     return {**event.data, "id": "mov_12345", "saved": True}
 
 
-def river_app(mode: str, stub: str, database: str, *, structured: bool, settings: Mapping[str, Any]) -> Riverflow:
-    """A Riverflow for one mode. It is `development` only because everything here speaks plain HTTP over loopback."""
+def river_app(
+    mode: str,
+    stub: str,
+    database: str,
+    *,
+    structured: bool,
+    settings: Mapping[str, Any],
+    neighbours: Iterable[str] = (),
+) -> Riverflow:
+    """A Riverflow for one mode. It is `development` only because everything here speaks plain HTTP over loopback.
+    `neighbours` are paths of the stub that are told of everything too."""
     workflow = Workflow(
         name="bench",
         provider="openai",
@@ -101,10 +110,11 @@ def river_app(mode: str, stub: str, database: str, *, structured: bool, settings
         event_name=None if mode == "S" else EVENT,
         structured_output_id="film" if structured else None,
     )
+    paths = () if mode == "I" else ("/hook",)
     river = Riverflow(
         workflows=[workflow],
         structured_outputs=[StructuredOutput(name="film", schema=SCHEMA)],
-        endpoints=[] if mode == "I" else [Endpoint(url=f"{stub}/hook", secret=SECRET)],
+        endpoints=[Endpoint(url=f"{stub}{path}", secret=SECRET) for path in (*paths, *neighbours)],
         plugins=[_PersistentSockets()],
         discover_plugins=False,
         environ={},

@@ -34,6 +34,7 @@ class _Told(msgspec.Struct):
 _told = msgspec.json.Decoder(_Told)
 _RECEIVED = response(b'{"received":true}')
 _UNKNOWN = response(b"{}", b"404 Not Found")
+_FAILING = response(b"{}", b"500 Internal Server Error")
 
 
 class Stub:
@@ -65,6 +66,10 @@ class Stub:
         elif path == b"/hook":
             answer(_RECEIVED)
             self._take(body, headers)
+        elif path == b"/failing":
+            answer(_FAILING)
+        elif path == b"/mute":  # nothing is ever answered
+            return
         else:
             answer(_UNKNOWN)
 

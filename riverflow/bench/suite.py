@@ -10,17 +10,19 @@ from pathlib import Path
 
 import msgspec
 
+from .console import console
 from .filled import history, recovery
 from .flows import MODES, compare, durability
 from .idle import idle
 from .machine import describe
+from .neighbours import neighbours
 from .passthrough import passthrough_microseconds
 from .profiling import profile
 from .report import Report
 
 __all__ = ["PARTS", "Plan", "run"]
 
-PARTS = ("R", "I", "W", "S", "durability", "idle", "history", "recovery", "passthrough")
+PARTS = ("R", "I", "W", "S", "durability", "idle", "history", "recovery", "neighbours", "console", "passthrough")
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,8 +30,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     measure, `profile` names modes."""
 
     parts: tuple[str, ...] = PARTS
-    rounds: int = 3
-    flows: int = 3000
+    rounds: int = 15  # many short ones: neighbours in time share the clock, which changes by a factor of 1.8
+    flows: int = 600
     slow_flows: int = 300
     rate: float = 20.0
     payload: int = 1000
@@ -37,6 +39,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     subscribers: int = 5000
     history: int = 100_000
     waiting: int = 100_000
+    listed: int = 1_000_000
     profile: tuple[str, ...] = ()
     folder: Path | None = None
 
@@ -94,6 +97,13 @@ async def _beside(plan: Plan, report: Report, folder: Path, say: Callable[[str],
     if "recovery" in plan.parts:
         report.recovery = await recovery(folder, waiting=plan.waiting, size=size, say=say)
         report.waiting_runs = plan.waiting
+    if "neighbours" in plan.parts:
+        report.neighbours = await neighbours(
+            folder, flows=plan.slow_flows, rate=plan.rate, rounds=min(rounds, 5), size=size, say=say
+        )
+    if "console" in plan.parts:
+        report.console = await console(folder, runs=plan.listed, say=say)
+        report.listed_runs = plan.listed
     if "passthrough" in plan.parts:
         report.passthrough_us = await passthrough_microseconds()
 

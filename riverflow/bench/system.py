@@ -24,7 +24,8 @@ __all__ = ["System", "main"]
 
 
 class System(msgspec.Struct, kw_only=True):
-    """What to run. `kind` is `floor` or `riverflow`, `mode` R, I or S, `stub` the base URL of provider and backend."""
+    """What to run. `kind` is `floor` or `riverflow`, `mode` R, I or S, `stub` the base URL of provider and backend;
+    `neighbours` are paths of it that are receivers beside the backend."""
 
     kind: str
     mode: str
@@ -34,6 +35,7 @@ class System(msgspec.Struct, kw_only=True):
     structured: bool = False
     synchronous: str = "full"
     settings: dict[str, Any] = {}
+    neighbours: tuple[str, ...] = ()
 
 
 def main() -> None:
@@ -128,5 +130,12 @@ def _app(system: System) -> tuple[Any, Any]:
     commits.install()
     if system.synchronous == "normal":
         relax()
-    river = river_app(system.mode, system.stub, system.database, structured=system.structured, settings=system.settings)
+    river = river_app(
+        system.mode,
+        system.stub,
+        system.database,
+        structured=system.structured,
+        settings=system.settings,
+        neighbours=system.neighbours,
+    )
     return river, lambda: commits.count

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from ..asgi_client import request
 from ..hookspecs import hookimpl
+from ..hops import HOPS
 from ..models import Answer, Delivery
 from ..ports import ASGIApp, Context, Sender
 
@@ -65,13 +66,13 @@ class AsgiSender:
     async def _call(
         self, app: ASGIApp, delivery: Delivery, signed: Mapping[str, str], answer: asyncio.Future[Answer]
     ) -> None:
-        headers = {"host": self._host, "content-type": "application/json", **signed}
+        headers = {"host": self._host, "content-type": "application/json", HOPS: "1", **signed}
         headers["content-length"] = str(len(delivery.body))
         path = delivery.url.partition("://")[2] or "/"
         try:
             async with request(app, "POST", path, headers=headers, body=delivery.body, scheme=self._scheme) as response:
                 body = await response.read(KEPT)
-                _give(answer, Answer(status=response.status, body=body[:KEPT]))
+                _give(answer, Answer(status=response.status, body=body[:KEPT], headers=response.headers))
         except Exception as error:
             if answer.done():
                 _log.warning("%s failed after its answer (channel %s)", path, delivery.run_id, exc_info=error)

@@ -86,6 +86,8 @@ class StandardSigner:
     """Standard Webhooks 1.0 (symmetric, `v1`): base64 HMAC-SHA256 of `id.timestamp.body`, keyed with the decoded part
     of a `whsec_` secret. A secret of another form counts as its UTF-8 bytes."""
 
+    lists = ("webhook-signature",)
+
     def __init__(self) -> None:
         self._keys = _Keys(standard_key)
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated
 from urllib.parse import parse_qs
+
+import msgspec
 
 from ..errors import Forbidden, InvalidRequest, Overloaded, RiverflowError, SubscriptionClosed, Unauthenticated
 from ..hookspecs import hookimpl
@@ -23,12 +26,30 @@ _HEADERS = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),  # nginx: do not collect the stream
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),  # the token stands in the URL
 )
 
 
 @hookimpl
 def riverflow_transports() -> Mapping[str, Callable[[Context], Transport]]:
     return {"sse": lambda context: SseTransport(heartbeat=context.settings.heartbeat)}
+
+
+Number = Annotated[str, msgspec.Meta(pattern="^[0-9]{1,18}$")]
+
+
+class Resume(msgspec.Struct):
+    """Where to go on, in the query."""
+
+    after: Annotated[Number | None, msgspec.Meta(description="The number of the last event seen.")] = None
+    lastEventId: Annotated[Number | None, msgspec.Meta(description="The same.")] = None
+
+
+class ResumeHeaders(msgspec.Struct):
+    """Where to go on, as an EventSource says it when it comes back."""
+
+    last_event_id: Annotated[str | None, msgspec.Meta(description="Goes before the query.")] = None
 
 
 class SseTransport:
@@ -59,6 +80,9 @@ class SseTransport:
                 path="/v1/ai/{channel_id}/events",
                 app=events,
                 summary="The channel of a run as server-sent events; `?token=<ws_token>` in place of a key.",
+                query=Resume,
+                headers=ResumeHeaders,
+                by_token=True,
             )
         ]
 

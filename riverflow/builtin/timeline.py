@@ -7,7 +7,9 @@ since importing that patches uvicorn's exit handler.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from ..errors import Forbidden, RiverflowError, SubscriptionClosed
 from ..hookspecs import hookimpl
@@ -21,6 +23,12 @@ __all__ = ["TimelineTransport"]
 @hookimpl
 def riverflow_transports() -> Mapping[str, Callable[[Context], Transport]]:
     return {"timeline": lambda context: TimelineTransport(heartbeat=context.settings.heartbeat)}
+
+
+class ResumeHeaders(msgspec.Struct):
+    """Where to go on, as an EventSource says it when it comes back."""
+
+    last_event_id: Annotated[str | None, msgspec.Meta(description="The number of the last entry seen.")] = None
 
 
 class TimelineTransport:
@@ -49,6 +57,7 @@ class TimelineTransport:
                 path="/v1/ai/{channel_id}/timeline/events",
                 app=events,
                 summary="A run's timeline as server-sent events, while it happens.",
+                headers=ResumeHeaders,
             )
         ]
 
@@ -65,7 +74,7 @@ class TimelineTransport:
 
         response = EventSourceResponse(
             _events(subscription, self._heartbeat),
-            headers={"Cache-Control": "no-cache, no-transform"},
+            headers={"Cache-Control": "no-cache, no-transform", "X-Content-Type-Options": "nosniff"},
             ping=self._heartbeat,
             ping_message_factory=ping,
             sep="\n",

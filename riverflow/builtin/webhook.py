@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 from ..errors import HttpError
 from ..hookspecs import hookimpl
+from ..hops import HOPS
 from ..models import Answer, Delivery
 from ..ports import Context, HttpClient, HttpRequest, Sender
 
@@ -16,7 +17,7 @@ __all__ = ["WebhookSender"]
 
 KEPT = 16 * 1024  # bytes of an answer that are kept
 
-_CONTENT_TYPE = ("content-type", "application/json")
+_OWN_HEADERS = (("content-type", "application/json"), (HOPS, "1"))
 
 
 class WebhookSender:
@@ -33,17 +34,30 @@ class WebhookSender:
         request = HttpRequest(
             method="POST",
             url=delivery.url,
-            headers=(_CONTENT_TYPE, *signed.items()),
+            headers=(*_OWN_HEADERS, *signed.items()),
             body=delivery.body,
             purpose="delivery",
             timeout=timeout,
             max_body=KEPT,
+            tenant=delivery.project_id,
+            trust=delivery.trust,
         )
         try:
             response = await self._http.send(request)
         except HttpError as error:
             return Answer(error=error.code, message=error.message, final=error.code == "policy")
-        return Answer(status=response.status, body=response.body)
+        body = _whole(response.body) if response.truncated else response.body
+        return Answer(status=response.status, body=body, headers=response.headers)
+
+
+def _whole(body: bytes) -> bytes:
+    """A body that was cut, without the first bytes of a UTF-8 character whose rest is missing."""
+    for back in range(1, min(4, len(body)) + 1):
+        byte = body[-back]
+        if byte & 0b1100_0000 != 0b1000_0000:  # the character's first byte (RFC 3629, 3)
+            length = 1 if byte < 0xC0 else 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            return body[:-back] if back < length else body
+    return body
 
 
 @hookimpl

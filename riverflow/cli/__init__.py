@@ -15,8 +15,12 @@ import click
 from .._plugins import Plugins
 from ..errors import PluginError, RiverflowError
 from .bench import bench
+from .deliveries import deliveries, replay
 from .demo import demo
+from .egress import ssrf_check
+from .keys import keys
 from .plugins import plugins
+from .secrets import secrets
 from .serve import serve
 from .terminal import INTERRUPTED, Screen
 
@@ -51,7 +55,7 @@ def commands() -> None:
     """Event-driven AI workflows: generate, enrich, finalise."""
 
 
-for command in (serve, demo, plugins, bench):
+for command in (serve, demo, plugins, bench, keys, secrets, deliveries, replay, ssrf_check):
     commands.add_command(command)
 
 

@@ -14,14 +14,14 @@ from ..errors import ConfigError
 
 __all__ = ["bench"]
 
-_PARTS = ("R", "I", "W", "S", "durability", "idle", "history", "recovery", "passthrough")
+_PARTS = ("R", "I", "W", "S", "durability", "idle", "history", "recovery", "neighbours", "console", "passthrough")
 _NEEDED = ("aiohttp", "uvicorn", "uvloop", "httptools", "websockets")
 
 
 @click.command()
 @click.argument("parts", nargs=-1, type=click.Choice(_PARTS))
-@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1, 99), help="Runs of each, in turn.")
-@click.option("--flows", default=3000, show_default=True, type=click.IntRange(64), help="Flows of a run.")
+@click.option("--rounds", default=15, show_default=True, type=click.IntRange(1, 99), help="Runs of each, in turn.")
+@click.option("--flows", default=600, show_default=True, type=click.IntRange(64), help="Flows of a run.")
 @click.option("--payload", default=1000, show_default=True, type=click.IntRange(400, 200_000), help="Bytes, about.")
 @click.option("--structured", is_flag=True, help="Validate the AI's answer against a JSON Schema.")
 @click.option("--subscribers", default=5000, show_default=True, type=click.IntRange(256, 20_000))
@@ -29,6 +29,9 @@ _NEEDED = ("aiohttp", "uvicorn", "uvloop", "httptools", "websockets")
     "--history", default=100_000, show_default=True, type=click.IntRange(1), help="Finished runs in the store."
 )
 @click.option("--waiting", default=100_000, show_default=True, type=click.IntRange(1), help="Waiting runs at a start.")
+@click.option(
+    "--listed", default=1_000_000, show_default=True, type=click.IntRange(1000), help="Runs under the console."
+)
 @click.option(
     "--profile", multiple=True, type=click.Choice(["R", "I", "W", "S"]), help="Show where a mode's time goes."
 )
@@ -43,6 +46,7 @@ def bench(
     subscribers: int,
     history: int,
     waiting: int,
+    listed: int,
     profile: tuple[str, ...],
     json_file: Path | None,
     folder: Path | None,
@@ -65,6 +69,7 @@ def bench(
         subscribers=subscribers,
         history=history,
         waiting=waiting,
+        listed=listed,
         profile=profile,
         folder=folder,
     )

@@ -17,6 +17,7 @@ from typing import Any
 
 import click
 
+from .._vault import new_key
 from ..app import Riverflow
 from ..builtin.http import build_client
 from ..builtin.system import SystemClock
@@ -77,6 +78,7 @@ class _Stage:
             database_url=f"sqlite:///{folder}/demo.db",
             env="development",
             api_key=key,
+            secret_key=new_key(),
             drain_timeout=2.0,
             plugins=[timeline],
             discover_plugins=False,

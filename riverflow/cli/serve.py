@@ -5,6 +5,7 @@ It decides what is served and with which key; the serving is `server`'s, several
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import secrets
@@ -23,14 +24,14 @@ from .server import Server, calm_collector, end_soon, listen, run_loop
 from .terminal import Screen
 from .workers import supervise
 
-__all__ = ["serve"]
+__all__ = ["CONFIG", "load", "serve"]
 
-_CONFIG = "riverflow.toml"
+CONFIG = "riverflow.toml"
 
 
 @click.command()
 @click.argument("target", required=False, metavar="[MODULE:RIVER]")
-@click.option("--config", type=click.Path(dir_okay=False), help=f"Configuration file [default: {_CONFIG}, if there].")
+@click.option("--config", type=click.Path(dir_okay=False), help=f"Configuration file [default: {CONFIG}, if there].")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0: a free one.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes on one port.")
@@ -55,7 +56,7 @@ def serve(
     if target is not None and config is not None:
         raise click.UsageError("give MODULE:RIVER or --config, not both: the object has its own configuration")
     screen = Screen(sys.stderr)
-    river = load(target) if target is not None else Riverflow(config=config or _present(_CONFIG))
+    river = load(target) if target is not None else Riverflow(config=config or _present(CONFIG))
     _need_key(river, screen)
     listener = listen(host, port) if fd is None else socket.socket(fileno=fd)
     news = f"riverflow {metadata.version('riverflow')} serves {_address(listener)} (Ctrl-C to stop)"
@@ -99,14 +100,21 @@ def _need_key(river: Riverflow, screen: Screen) -> None:
     if river.guarded:
         return
     if not river.settings.development:
+        if asyncio.run(_has_keys(river)):
+            return
         raise ConfigError(
-            "nobody could come in: set RIVERFLOW_API_KEY to a long random text (or RIVERFLOW_ENV=development, which "
-            "makes one up)"
+            "nobody could come in: make a key with `riverflow keys create`, or set RIVERFLOW_API_KEY to a long random "
+            "text (or RIVERFLOW_ENV=development, which makes one up)"
         )
     key = f"mr_live_{secrets.token_urlsafe(24)}"
     os.environ["RIVERFLOW_API_KEY"] = key  # the workers' as well
     river.settings = msgspec.structs.replace(river.settings, api_key=key)
     screen.line(f"API key for this run: {screen.paint(key, bold=True)}")
+
+
+async def _has_keys(river: Riverflow) -> bool:
+    async with river.opened() as opened:
+        return await opened.keys.any()
 
 
 def _present(path: str) -> str | None:

@@ -30,6 +30,8 @@ __all__ = ["Server", "calm_collector", "end_soon", "listen", "run_loop", "servin
 
 T = TypeVar("T")
 
+MAX_MESSAGE = 256 * 1024  # bytes of a WebSocket message: what a client has to say to a channel is far shorter
+
 _ENDED_WITHIN = 1.0  # seconds for worker threads that only have to hear that it is over
 
 _SECRET = re.compile(r"(token=|bearer\.phx\.|\bBearer )[^&\s\"',]+", re.IGNORECASE)
@@ -48,8 +50,9 @@ class Server(uvicorn.Server):
     def __init__(self, river: Riverflow, *, access_log: bool = False, signals: bool = True) -> None:
         config = uvicorn.Config(
             river,
-            http="httptools" if find_spec("httptools") else "auto",
+            http=_http_protocol(),
             ws="websockets-sansio",
+            ws_max_size=MAX_MESSAGE,
             ws_per_message_deflate=False,
             lifespan="off",
             log_config=None,
@@ -81,6 +84,15 @@ class Server(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _http_protocol() -> Any:
+    """httptools with bounded heads; h11, which has bounds of its own, where it is not installed."""
+    if find_spec("httptools") is None:
+        return "auto"
+    from .heads import BoundedHeads
+
+    return BoundedHeads
 
 
 def listen(host: str, port: int) -> socket.socket:

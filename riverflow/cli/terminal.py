@@ -11,7 +11,7 @@ from typing import Any, Final, TextIO
 
 import click
 
-__all__ = ["INTERRUPTED", "Screen"]
+__all__ = ["INTERRUPTED", "Screen", "printable"]
 
 INTERRUPTED: Final = 130
 """The exit status of a command that Ctrl-C ended before it was done (128 + SIGINT, as shells have it)."""
@@ -51,7 +51,7 @@ class Screen:
             opening, closing = "{}" if isinstance(value, dict) else "[]"
             parts = [f"{name}{self._inline(item)}" for name, item in self._members(value)]
             return f"{opening}{', '.join(parts)}{closing}"
-        text = json.dumps(value, ensure_ascii=False)
+        text = printable(json.dumps(value, ensure_ascii=False))
         if isinstance(value, str):
             return self.paint(text, fg="green")
         return self.paint(text, fg="magenta" if value is None or isinstance(value, bool) else "yellow")
@@ -60,8 +60,20 @@ class Screen:
         if isinstance(value, list):
             return [("", item) for item in value]
         return [
-            (f"{self.paint(json.dumps(name, ensure_ascii=False), fg='cyan')}: ", item) for name, item in value.items()
+            (f"{self.paint(printable(json.dumps(name, ensure_ascii=False)), fg='cyan')}: ", item)
+            for name, item in value.items()
         ]
+
+
+def printable(text: str) -> str:
+    """A text of somebody else's as it may be written to a terminal: what could move the cursor, change a setting or
+    the direction of writing stands as its escape (`\\x1b`)."""
+    return text if text.isprintable() else "".join(map(_shown, text))
+
+
+def _shown(character: str) -> str:
+    """Separators other than the space, controls and formats (Unicode categories Z and C) are not printable."""
+    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
 
 
 def _length(value: Any) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 from ..codec import decode
 from ..hookspecs import hookimpl
 from ..models import Entry
-from .terminal import Screen
+from .terminal import Screen, printable
 
 __all__ = ["Timeline"]
 
@@ -19,10 +19,12 @@ _GLYPHS = {
     "stage.completed": ("✔", "green"),
     "stage.failed": ("✘", "red"),
     "stage.chunk": ("·", "bright_black"),
+    "stage.progress": ("·", "bright_black"),
     "stage.unattended": ("!", "yellow"),
     "run.ai_generated": ("◆", "cyan"),
     "delivery.attempted": ("→", "magenta"),
     "callback.received": ("←", "magenta"),
+    "callback.extended": ("↦", "magenta"),
     "callback.timed_out": ("✘", "red"),
     "run.completed": ("★", "green"),
     "run.failed": ("✘", "red"),
@@ -81,7 +83,7 @@ class Timeline:
         ).rstrip()
 
     def _said(self, entry: Entry) -> str:
-        said = _said(entry.kind, decode(entry.data))
+        said = printable(_said(entry.kind, decode(entry.data)))
         if not entry.public:
             return said
         return self._screen.paint("▸ browser", fg="cyan", bold=True) + (f"  {said}" if said else "")

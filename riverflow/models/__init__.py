@@ -5,19 +5,25 @@ This package holds values and what can be said from them alone; it decides nothi
 
 from .configuration import (
     DEFAULT_SIGNERS,
+    ApiKey,
+    Credential,
     Endpoint,
     Fallback,
     Identity,
     Project,
+    RetiredSecret,
     StructuredOutput,
     TokenClaims,
+    Trust,
     Workflow,
 )
-from .delivery import Answer, Delivery, OutgoingMessage, Settlement, Target, lane_of
+from .delivery import OPERATIONS, Answer, Delivery, OutgoingMessage, Settlement, Target, lane_of
+from .listing import RunFilter, Standing, Total, duration_class, duration_of, earliest_id, totals_of
 from .provider import GenerateRequest, Generation, ProviderAttempt, Usage
 from .run import (
     CHECKPOINTS,
     FINAL_KINDS,
+    SIDE_KINDS,
     Completed,
     Deferred,
     Entry,
@@ -32,7 +38,21 @@ from .run import (
     Waiting,
 )
 from .store import Append, Claim, Document
-from .values import ADMIN, CALLBACK, READ, SCOPES, SUBMIT, DeliveryStatus, Json, MaybeJson, Phase, Status, canonical_id
+from .summary import FailedTry, Summary
+from .values import (
+    ADMIN,
+    CALLBACK,
+    READ,
+    SCOPES,
+    SUBMIT,
+    DeliveryStatus,
+    Json,
+    MaybeJson,
+    Phase,
+    Status,
+    Tag,
+    canonical_id,
+)
 
 __all__ = [
     "ADMIN",
@@ -40,13 +60,17 @@ __all__ = [
     "CHECKPOINTS",
     "DEFAULT_SIGNERS",
     "FINAL_KINDS",
+    "OPERATIONS",
     "READ",
     "SCOPES",
+    "SIDE_KINDS",
     "SUBMIT",
     "Answer",
+    "ApiKey",
     "Append",
     "Claim",
     "Completed",
+    "Credential",
     "Deferred",
     "Delivery",
     "DeliveryStatus",
@@ -54,6 +78,7 @@ __all__ = [
     "Endpoint",
     "Entry",
     "Failed",
+    "FailedTry",
     "Fallback",
     "Frame",
     "GenerateRequest",
@@ -70,15 +95,26 @@ __all__ = [
     "ProviderAttempt",
     "Receipt",
     "Record",
+    "RetiredSecret",
     "Run",
+    "RunFilter",
     "Settlement",
+    "Standing",
     "Status",
     "StructuredOutput",
+    "Summary",
+    "Tag",
     "Target",
     "TokenClaims",
+    "Total",
+    "Trust",
     "Usage",
     "Waiting",
     "Workflow",
     "canonical_id",
+    "duration_class",
+    "duration_of",
+    "earliest_id",
     "lane_of",
+    "totals_of",
 ]

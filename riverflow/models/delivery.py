@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 import msgspec
 
+from .configuration import Trust
 from .run import Completed, Deferred, Entry, Failed
 from .values import DeliveryStatus
 
-__all__ = ["Answer", "Delivery", "OutgoingMessage", "Settlement", "Target", "lane_of"]
+__all__ = ["OPERATIONS", "Answer", "Delivery", "OutgoingMessage", "Settlement", "Target", "lane_of"]
+
+OPERATIONS: Final = frozenset({"callback.overdue", "delivery.exhausted", "endpoint.disabled", "run.failed"})
+"""Types of deliveries that tell an operator how riverflow itself fares. Only who names one is told of it, and nothing
+that becomes of such a delivery is told in its turn."""
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,7 +33,8 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
     `id` is also the idempotency key (`webhook-id`): the same on each try. `lane` is what a process must be
     able to do to try it (`http`, `asgi`, or `local:<event>`). `attempt` is the number of the attempt that is
-    due or running, from 1. After `expires_at` nobody waits for it any more.
+    due or running, from 1. After `expires_at` nobody waits for it any more. `trust` is the endpoint's, known while an
+    attempt is made; it is not stored.
     """
 
     id: str
@@ -43,12 +52,25 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int = 1
     expires_at: float | None = None
     status: DeliveryStatus = "pending"
+    trust: Trust | None = None
+
+    @property
+    def target(self) -> str:
+        """Whose turn it takes among what is due: the endpoint's, else that of the receiver's host (within the project),
+        else that of the whole URL."""
+        if self.endpoint_id is not None:
+            return self.endpoint_id
+        scheme, separator, rest = self.url.partition("://")
+        if not separator:
+            return self.url
+        return f"{self.project_id} {scheme}://{rest.partition('/')[0].partition('?')[0].lower()}"
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     """How attempt number `attempt` of a delivery ended, with the entry that tells it.
 
-    `pending` with `due_at` means: try again then (the next attempt has number `attempt + 1`).
+    `pending` with `due_at` means: try again then (the next attempt has number `attempt + 1`). `also` are further
+    entries of the same run and `deliveries` what is owed in consequence, due at once and on nobody's lease.
     """
 
     delivery_id: str
@@ -57,12 +79,19 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     status: DeliveryStatus
     entry: Entry
     due_at: float | None = None
+    also: tuple[Entry, ...] = ()
+    deliveries: tuple[Delivery, ...] = ()
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """All that it adds to the run's log, in order."""
+        return (self.entry, *self.also)
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What a sender got back. `outcome` is set by senders whose target decides the stage at once
     (in-process handlers); `error` names the failure where there was no answer at all; `final` says that
-    trying again is pointless."""
+    trying again is pointless. `headers` has lower-case names; repeated ones are joined by a comma."""
 
     status: int | None = None
     body: bytes = b""
@@ -70,6 +99,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     message: str = ""
     outcome: Completed | Failed | Deferred | None = None
     final: bool = False
+    headers: Mapping[str, str] = {}
 
     @property
     def ok(self) -> bool:

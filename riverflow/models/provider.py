@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from .configuration import Credential
 from .values import Json, MaybeJson
 
 __all__ = ["GenerateRequest", "Generation", "ProviderAttempt", "Usage"]
@@ -20,7 +21,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a provider is asked. `request` is the caller's whole body (canonical JSON: `messages`,
     `temperature`, `tools`, …); `schema` the JSON Schema the answer must satisfy; `template` and `sample_data`
-    what an offline provider may answer from; `timeout` in seconds bounds the attempt."""
+    what an offline provider may answer from; `timeout` in seconds bounds the attempt; `credential` is the account of
+    the run's project (`project_id`), which goes before the settings (None: it has none with this provider)."""
 
     channel_id: str
     model: str
@@ -30,6 +32,8 @@ class GenerateRequest(msgspec.Struct, frozen=True, kw_only=True):
     schema: MaybeJson = None
     template: str | None = None
     sample_data: MaybeJson = None
+    credential: Credential | None = None
+    project_id: str = ""
 
 
 class Generation(msgspec.Struct, frozen=True, kw_only=True):

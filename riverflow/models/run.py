@@ -8,11 +8,13 @@ import msgspec
 
 from ..pipeline import Pipeline, Stage
 from .configuration import Fallback
-from .values import Json, MaybeJson, Phase, Status
+from .summary import Summary
+from .values import Json, MaybeJson, Phase, Status, Tag
 
 __all__ = [
     "CHECKPOINTS",
     "FINAL_KINDS",
+    "SIDE_KINDS",
     "Completed",
     "Deferred",
     "Entry",
@@ -30,6 +32,9 @@ __all__ = [
 CHECKPOINTS: Final = frozenset({"run.accepted", "stage.completed", "callback.received"})
 """Kinds of entries from which a run is rebuilt: its plan and request, each finished stage's output, and which
 callbacks decided it."""
+
+SIDE_KINDS: Final = frozenset({"stage.chunk", "stage.progress"})
+"""Kinds of public entries that are no state of the run."""
 
 FINAL_KINDS: Final = frozenset({"run.completed", "run.failed"})
 """Kinds of the one public entry that ends a run."""
@@ -51,9 +56,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sample_data: MaybeJson = None
     customer_data: Json = Json(b"{}")
     callback_timeout: float = 300.0
+    callback_limit: float = 86_400.0
+    on_timeout: Literal["fail", "finish"] = "fail"
     provider_timeout: float = 300.0
     base_url: str = ""
     webhook_url: str | None = None
+    tag: Tag = "live"
+    replay_of: str | None = None
 
     @property
     def pipeline(self) -> Pipeline:
@@ -64,7 +73,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """The small, changing part of a run: where it is. Everything else is in its log.
 
     `id` is the public channel id (UUIDv7). `version` grows with each decision, `generation` with each claim
-    by another worker. `deadline_at` is set while `phase` is `waiting`.
+    by another worker. `deadline_at` is set while `phase` is `waiting`. `summary` is what a list shows beside it.
     """
 
     id: str
@@ -79,6 +88,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float
     deadline_at: float | None = None
     finished_at: float | None = None
+    summary: Summary = Summary()
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):

@@ -30,11 +30,13 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """Work taken over: a delivery to try, or (where `delivery` is None) a run to advance or time out."""
+    """Work taken over: a delivery to try, or (where `delivery` is None) a run to advance or time out, which this claim
+    has brought to `generation`: who reads the run in a newer one has lost it to another claim."""
 
     run_id: str
     project_id: str
     delivery: Delivery | None = None
+    generation: int | None = None
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,6 +21,7 @@ __all__ = [
     "MaybeJson",
     "Phase",
     "Status",
+    "Tag",
     "canonical_id",
 ]
 
@@ -37,6 +38,8 @@ else:
 Status = Literal["pending", "ai_generated", "completed", "success", "error"]
 Phase = Literal["running", "waiting", "done"]
 DeliveryStatus = Literal["pending", "delivered", "dead", "expired"]
+Tag = Literal["live", "test", "pg", "pg_test_mode"]
+"""Where a run came from: the API, the API in test mode, the playground, the playground in test mode."""
 
 SUBMIT: Final = "submit"
 READ: Final = "read"

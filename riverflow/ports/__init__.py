@@ -9,15 +9,29 @@ from .context import Context
 from .http import HttpClient, HttpRequest, HttpResponse
 from .outside import Authenticator, Handler, Notifier, Provider, Sender, Signer
 from .stages import StageContext, StageMiddleware, StageRunner
-from .store import Documents, EntryPage, Queue, RunLog, RunPage, Store, StoredRun
+from .store import (
+    EVERY_RUN,
+    DeliveryFilter,
+    DeliveryPage,
+    Documents,
+    EntryPage,
+    Queue,
+    RunLog,
+    RunPage,
+    Store,
+    StoredRun,
+)
 from .time import Clock, Ids
 
 __all__ = [
+    "EVERY_RUN",
     "ASGIApp",
     "Authenticator",
     "Channels",
     "Clock",
     "Context",
+    "DeliveryFilter",
+    "DeliveryPage",
     "Documents",
     "EntryPage",
     "Handler",

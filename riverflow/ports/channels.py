@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
-from ..models import Frame, Identity, TokenClaims
+from ..models import READ, Frame, Identity, TokenClaims
 from .asgi import ASGIApp, Scope
 
 __all__ = ["Channels", "Subscription", "Transport", "TransportRoute"]
@@ -60,14 +60,19 @@ class Channels(Protocol):
 
 class TransportRoute(msgspec.Struct, frozen=True, kw_only=True):
     """A path (Starlette pattern, below the prefix) of one scope type, and the ASGI callable behind it; of HTTP, the
-    `methods` that it answers, and a `summary` where the OpenAPI document shall name it (as a stream of events). Path
-    parameters are in `scope["path_params"]`."""
+    `methods` that it answers, and a `summary` where the OpenAPI document shall name it (as a stream of events), with
+    what it reads (`query`, `headers`: structs), the `scope` a key needs, and whether a socket token will do
+    (`by_token`). Path parameters are in `scope["path_params"]`."""
 
     type: Literal["http", "websocket"]
     path: str
     app: ASGIApp
     methods: tuple[str, ...] = ("GET",)
     summary: str | None = None
+    query: Any = None
+    headers: Any = None
+    scope: str = READ
+    by_token: bool = False
 
 
 class Transport(Protocol):

@@ -7,13 +7,16 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from ..models import Trust
+
 __all__ = ["HttpClient", "HttpRequest", "HttpResponse"]
 
 
 class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One outbound request. `timeout` bounds it in all (seconds); at most `max_body` bytes of the answer are kept.
     `purpose` chooses the egress rule: `delivery` for URLs that users name, `provider` for URLs that the
-    operator configured."""
+    operator configured. `tenant` is whose request it is (a project's id; empty: the operator's): connections are not
+    shared between tenants. `trust` is for peers that the public roots do not vouch for, or that want a certificate."""
 
     method: str
     url: str
@@ -22,6 +25,8 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
     purpose: Literal["delivery", "provider"]
     timeout: float
     max_body: int
+    tenant: str = ""
+    trust: Trust | None = None
 
 
 class HttpResponse(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,7 +18,11 @@ class Provider(Protocol):
 
 
 class Signer(Protocol):
-    """Adds its own headers to the bytes that are sent. Pure: no clock, no I/O."""
+    """Adds its own headers to the bytes that are sent. Pure: no clock, no I/O.
+
+    Where it has an attribute `lists`, the names of those of its headers that may hold several signatures divided by
+    spaces (exactly as `sign` spells them), these carry one of each secret while a secret is being replaced. Without it
+    the oldest secret that still holds signs alone."""
 
     def sign(self, message: OutgoingMessage, secret: str) -> Mapping[str, str]: ...
 

@@ -7,16 +7,20 @@ decided here.
 from __future__ import annotations
 
 from ._door import Call, Doors, Reply, Route, base_url_of, problem_app, respond
+from ._front import Front
 from ._router import build_router
 from .ai import ROUTES as AI
 from .callback import ROUTES as CALLBACK
 from .console import ROUTES as CONSOLE
+from .deliveries import ROUTES as DELIVERIES
 from .openapi import document
+from .requests import ROUTES as REQUESTS
 
 __all__ = [
     "ROUTES",
     "Call",
     "Doors",
+    "Front",
     "Reply",
     "Route",
     "base_url_of",
@@ -26,4 +30,4 @@ __all__ = [
     "respond",
 ]
 
-ROUTES: tuple[Route, ...] = (*AI, *CALLBACK, *CONSOLE)
+ROUTES: tuple[Route, ...] = (*AI, *CALLBACK, *REQUESTS, *DELIVERIES, *CONSOLE)

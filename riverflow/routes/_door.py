@@ -6,7 +6,7 @@ A door is a bare ASGI endpoint: no request object is built (20 µs a request thr
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -15,25 +15,28 @@ import msgspec
 from .._checks import Checks
 from .._directory import Directory
 from .._engine import Engine
+from .._keys import KeyRing
+from .._limits import Limits
 from ..config import Settings
-from ..errors import Forbidden, InvalidRequest, MethodNotAllowed, RiverflowError, TooLarge
+from ..errors import Forbidden, InvalidRequest, MethodNotAllowed, RiverflowError, TooLarge, Unauthenticated
 from ..models import Identity
 from ..ports import ASGIApp, Ids, Receive, Scope, Send
-from ..problems import problem_body, problem_messages
+from ..problems import SAFE_HEADERS, problem_body, problem_messages
 
 __all__ = ["Call", "Door", "Doors", "Reply", "Route"]
 
 logger = logging.getLogger("riverflow.http")
 
-_JSON = (b"content-type", b"application/json")
+_HEADERS = ((b"content-type", b"application/json"), *SAFE_HEADERS)
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """A JSON answer, already encoded."""
+    """A JSON answer, already encoded; or `parts`, which are sent as they come (`headers` then name their type)."""
 
-    body: bytes
+    body: bytes = b""
     status: int = 200
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    parts: AsyncIterator[bytes] | None = None
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +44,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
     engine: Engine
     directory: Directory
+    keys: KeyRing
     settings: Settings
     checks: Checks
     ids: Ids
@@ -80,7 +84,9 @@ Verb = Callable[[Call], Awaitable[Reply]]
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """A row of the API's table. `path` is a Starlette pattern below the prefix; `takes` and `gives` are the structs of
-    the bodies (None: no body), `scope` what the caller must be allowed."""
+    the bodies (None: no body), `query`, `headers` and `tells` those of what else is read and of the answer's own
+    headers (header names with `_` for `-`), `scope` what the caller must be allowed. A `rationed` route sends
+    something to somebody at the press of a button (test, replay): how often is limited even for a good key."""
 
     method: str
     path: str
@@ -89,8 +95,12 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
     takes: Any = None
     gives: Any = None
+    query: Any = None
+    headers: Any = None
+    tells: Any = None
     status: int = 200
     errors: tuple[int, ...] = ()
+    rationed: bool = False
 
 
 class Doors(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,9 +108,11 @@ class Doors(msgspec.Struct, frozen=True, kw_only=True):
 
     engine: Engine
     directory: Directory
+    keys: KeyRing
     settings: Settings
     checks: Checks
     ids: Ids
+    limits: Limits
     authenticate: Callable[[Scope], Awaitable[Identity]]
 
 
@@ -129,14 +141,20 @@ class Door:
             await respond(send, reply)
 
     async def _answer(self, route: Route, scope: Scope, receive: Receive) -> Reply:
-        doors = self._doors
-        identity = await doors.authenticate(scope)
+        doors, limits = self._doors, self._doors.limits
+        try:
+            identity = await doors.authenticate(scope)
+        except Unauthenticated:
+            limits.stranger(scope)
+            raise
+        quota = limits.admit(identity, scope) if limits.by_key else ()
         if route.scope not in identity.scopes:
             raise Forbidden(f"this key may not {route.scope!r}", extra={"required_scope": route.scope})
         body = await read_body(scope, receive, doors.settings.max_body_bytes) if route.takes else b""
         call = Call(
             engine=doors.engine,
             directory=doors.directory,
+            keys=doors.keys,
             settings=doors.settings,
             checks=doors.checks,
             ids=doors.ids,
@@ -144,7 +162,10 @@ class Door:
             scope=scope,
             body=body,
         )
-        return await route.verb(call)
+        if route.rationed:
+            limits.ration(identity)
+        reply = await route.verb(call)
+        return msgspec.structs.replace(reply, headers=(*reply.headers, *quota)) if quota else reply
 
 
 async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
@@ -168,10 +189,21 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
 
 
 async def respond(send: Send, reply: Reply) -> None:
-    """Send a JSON reply."""
-    headers = [_JSON, (b"content-length", b"%d" % len(reply.body)), *reply.headers]
+    """Send a reply."""
+    if reply.parts is not None:
+        await _stream(send, reply, reply.parts)
+        return
+    headers = [*_HEADERS, (b"content-length", b"%d" % len(reply.body)), *reply.headers]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": reply.body})
+
+
+async def _stream(send: Send, reply: Reply, parts: AsyncIterator[bytes]) -> None:
+    """What breaks midway cuts the connection: nothing else tells a reader that the rest is missing."""
+    await send({"type": "http.response.start", "status": reply.status, "headers": [*SAFE_HEADERS, *reply.headers]})
+    async for part in parts:
+        await send({"type": "http.response.body", "body": part, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def answer_problem(send: Send, error: RiverflowError) -> None:

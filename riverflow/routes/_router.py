@@ -13,9 +13,10 @@ from itertools import groupby
 from starlette.routing import BaseRoute, Router, WebSocketRoute
 from starlette.routing import Route as HttpRoute
 
-from ..errors import NotFound
+from ..errors import NotFound, RateLimited
 from ..ports import ASGIApp, Receive, Scope, Send, TransportRoute
 from ._door import Door, Doors, Route, answer_problem, not_allowed, respond
+from ._front import refuse
 
 __all__ = ["build_router", "canonical_path"]
 
@@ -66,6 +67,7 @@ def build_router(doors: Doors, routes: Iterable[Route], transports: Sequence[Tra
         kind = WebSocketRoute if route.type == "websocket" else HttpRoute
         patterns.append(kind(route.path, _Endpoint(route)))
     router = Router(routes=patterns, redirect_slashes=False, default=_not_found)
+    limits = doors.limits
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         root = scope.get("root_path", "")
@@ -76,12 +78,26 @@ def build_router(doors: Doors, routes: Iterable[Route], transports: Sequence[Tra
             scope = {**scope, "path": root + canonical}
         found = table.find(canonical) if scope["type"] == "http" else None
         if found is None:
+            try:
+                # The console counts its own strangers: it knows who has logged in.
+                if not canonical.startswith("/console/") and not _brings_key(scope):
+                    limits.stranger(scope)
+            except RateLimited as error:
+                await refuse(scope, receive, send, error)
+                return
             await router(scope, receive, send)
         else:
             door, params = found
             await door({**scope, "path_params": params}, receive, send)
 
     return app
+
+
+def _brings_key(scope: Scope) -> bool:
+    """Whether the door will look for a good key, and count who has none. Sockets and readers with a token have none."""
+    if scope["type"] != "http" or b"token=" in scope["query_string"]:
+        return False
+    return any(name == b"authorization" for name, _ in scope["headers"])
 
 
 class _Endpoint:

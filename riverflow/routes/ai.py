@@ -4,18 +4,35 @@ from __future__ import annotations
 
 import re
 import uuid
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from .. import _payloads, codec
 from .._engine import Accepted
+from .._idempotency import key_of
 from .._intake import SubmitRequest
 from ..errors import InvalidRequest, NotFound
+from ..hops import check_hops
 from ..models import READ, SUBMIT, Entry, canonical_id
 from ._door import Call, Reply, Route
 
-__all__ = ["ROUTES", "channel_id_of"]
+__all__ = ["ROUTES", "AsyncResponse", "accepted_reply", "channel_id_of"]
+
+
+class SubmitHeaders(msgspec.Struct, frozen=True):
+    """What a submission is read for beside its body. A request that is sent again with the same `Idempotency-Key` is
+    answered again, and starts nothing."""
+
+    idempotency_key: Annotated[str, msgspec.Meta(min_length=1, max_length=255, pattern="^[!-~]+$")] | None = None
+
+
+class SubmitTells(msgspec.Struct, frozen=True):
+    """What the answer says beside its body."""
+
+    idempotent_replayed: Annotated[
+        Literal["true"] | None, msgspec.Meta(description="The request has come before; this starts nothing.")
+    ] = None
 
 
 class AsyncResponse(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -60,6 +77,12 @@ class StateResponse(msgspec.Struct, kw_only=True):
     latest: int
 
 
+class TimelineQuery(msgspec.Struct, frozen=True):
+    """Where to go on."""
+
+    after: Annotated[int, msgspec.Meta(ge=0, le=10**18 - 1, description="The number of the last entry seen.")] = 0
+
+
 class TimelineEntry(msgspec.Struct, kw_only=True):
     """One entry of a run's log. `at` is ISO 8601 in UTC; `public` entries are what the browser saw."""
 
@@ -88,6 +111,7 @@ class CancelResponse(msgspec.Struct, kw_only=True):
     status: str
 
 
+_REPLAYED = ((b"idempotent-replayed", b"true"),)
 _CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -101,7 +125,13 @@ def channel_id_of(call: Call) -> str:
 
 
 async def submit(call: Call) -> Reply:
-    accepted = await call.engine.submit(call.project_id, call.body, call.public_url)
+    check_hops(call.scope["headers"])
+    key = key_of(call.scope["headers"])
+    return accepted_reply(call, await call.engine.submit(call.project_id, call.body, call.public_url, key))
+
+
+def accepted_reply(call: Call, accepted: Accepted) -> Reply:
+    """The answer to whoever has started a run."""
     way = _way_in(call, accepted, call.base_url)
     response = AsyncResponse(
         message="success",
@@ -110,7 +140,7 @@ async def submit(call: Call) -> Reply:
         warnings=accepted.warnings or None,
         **way,
     )
-    return Reply(codec.encode(response))
+    return Reply(codec.encode(response), headers=_REPLAYED if accepted.repeated else ())
 
 
 async def reconnect(call: Call) -> Reply:
@@ -175,7 +205,9 @@ ROUTES = (
         summary="Start a workflow run; the result comes through the channel.",
         takes=SubmitRequest,
         gives=AsyncResponse,
-        errors=(400, 401, 403, 404, 413, 422, 503),
+        headers=SubmitHeaders,
+        tells=SubmitTells,
+        errors=(400, 401, 403, 404, 409, 413, 422, 503),
     ),
     Route(
         method="POST",
@@ -203,6 +235,7 @@ ROUTES = (
         scope=READ,
         summary="Everything that happened to a run, in order.",
         gives=TimelineResponse,
+        query=TimelineQuery,
         errors=(400, 401, 403, 404),
     ),
     Route(

@@ -86,6 +86,15 @@ class FakeClock:
             await _run_ready()
         self._elapsed = max(self._elapsed, target)
 
+    async def leap(self, seconds: float) -> None:
+        """Move time on as `advance` does, but wake nobody on the way: whoever fell due is woken once, after it. So days
+        pass that nobody could wait out second by second."""
+        if seconds < 0:
+            raise ValueError("time moves forward only")
+        await _run_ready()
+        self._elapsed += seconds
+        await self.advance(0)
+
     async def wait_for_sleepers(self, number: int = 1, *, timeout: float = 10.0) -> None:
         """Return as soon as at least `number` sleepers wait. Raises TimeoutError that tells how many there are, after
         `timeout` seconds of real time."""

@@ -6,9 +6,13 @@ It must not decide anything about the answers: what the script says is what the 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from ..codec import from_python
+from ..errors import ProviderError
 from ..models import GenerateRequest, Generation, Usage
 
 __all__ = ["ScriptedProvider", "generation"]
@@ -60,6 +64,21 @@ class ScriptedProvider:
         self._model = model
         self.requests: list[GenerateRequest] = []
 
+    @classmethod
+    def of(cls, fixture: Mapping[str, Any]) -> ScriptedProvider:
+        """Answers as a run was answered that has been exported (`GET /v1/requests/{channel_id}/fixture`, decoded): its
+        failed attempts first, then its answer. Raises ValueError for a run that no provider has answered or failed."""
+        script: list[Any] = [
+            ProviderError(f"as it was: {each['reason']}", code=each["reason"])
+            for each in fixture.get("tries", ())
+            if not each["success"]
+        ]
+        if "answer" in fixture:
+            script.append(_told(fixture))
+        if not script:
+            raise ValueError(f"the fixture of {fixture.get('channel_id')} has neither an answer nor a failed attempt")
+        return cls(*script)
+
     async def generate(self, request: GenerateRequest) -> Generation:
         """The next step of the script."""
         step = self._script[min(len(self.requests), len(self._script) - 1)]
@@ -79,3 +98,13 @@ class ScriptedProvider:
             return told
         content = told if isinstance(told, str) else bytes(from_python(told)).decode()
         return generation(content, model=self._model)
+
+
+def _told(fixture: Mapping[str, Any]) -> Any:
+    """The answer of a fixture as a step: the value itself, or the provider's own object where the run kept that."""
+    answer = fixture["answer"]
+    if "schema" in fixture or not isinstance(answer, dict) or "choices" not in answer:
+        return answer
+    usage = msgspec.convert(answer.get("usage") or {}, Usage)
+    content = fixture.get("sample_data")
+    return Generation(body=from_python(answer), content=content, model=answer.get("model"), usage=usage)

@@ -63,6 +63,7 @@ async def test_its_structure_is_that_of_openapi_3_1(document: dict[str, Any], de
     assert document["servers"] == [{"url": f"{desk.origin}/river"}]
     assert document["security"] == [{"bearer": []}]
     assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+    bodies = {(route.method, route.path) for route in ROUTES if route.takes is not None}
     ids = [operation["operationId"] for _, _, operation in operations(document)]
     assert len(ids) == len(set(ids))
     for method, path, operation in operations(document):
@@ -73,7 +74,52 @@ async def test_its_structure_is_that_of_openapi_3_1(document: dict[str, Any], de
         assert "401" in operation["responses"]
         assert any(status.startswith("2") for status in operation["responses"])
         assert all(response["description"] for response in operation["responses"].values())
-        assert ("requestBody" in operation) == (method in ("POST", "PATCH") and not path.endswith("/cancel"))
+        assert ("requestBody" in operation) == ((method, path) in bodies)
+        assert bodies == {("POST" if method == "POST" else "PATCH", path) for method, path in bodies}
+
+
+async def test_every_operation_says_what_a_key_must_be_allowed_and_what_can_go_wrong(document: dict[str, Any]) -> None:
+    scopes = {(route.method, route.path): route.scope for route in ROUTES}
+    for method, path, operation in operations(document):
+        assert {"bearer": [scopes.get((method, path), "read")]} in operation["security"]
+        assert operation["tags"]
+        answers = operation["responses"]
+        for status in ("401", "403", "414", "429", "431", "503"):
+            schema = answers[status]["content"]["application/json"]["schema"]
+            assert schema == {"$ref": "#/components/schemas/Problem"}
+        assert set(answers["429"]["headers"]) == {"Retry-After", "RateLimit", "RateLimit-Policy"}
+        assert "Retry-After" in answers["503"]["headers"]
+        assert "WWW-Authenticate" in answers["401"]["headers"]
+        assert ("413" in answers) == ("requestBody" in operation)
+
+
+async def test_headers_and_queries_that_are_read_are_described(document: dict[str, Any]) -> None:
+    def parameters(path: str, method: str) -> dict[tuple[str, str], Any]:
+        return {(p["in"], p["name"]): p["schema"] for p in document["paths"][path][method]["parameters"]}
+
+    submit = document["paths"]["/v1/ai/async"]["post"]
+    assert parameters("/v1/ai/async", "post") == {
+        ("header", "Idempotency-Key"): {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
+    }
+    assert "Idempotent-Replayed" in submit["responses"]["200"]["headers"]
+    assert ("query", "after") in parameters("/v1/ai/{channel_id}/timeline", "get")
+    events = parameters("/v1/ai/{channel_id}/events", "get")
+    assert {("path", "channel_id"), ("query", "after"), ("header", "Last-Event-Id")} <= set(events)
+    assert {"socketToken": []} in document["paths"]["/v1/ai/{channel_id}/events"]["get"]["security"]
+    assert {"socketToken": []} not in document["paths"]["/v1/ai/{channel_id}/timeline/events"]["get"]["security"]
+
+
+async def test_a_change_requires_no_member(document: dict[str, Any]) -> None:
+    for method, path, operation in operations(document):
+        if method == "PATCH":
+            name = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+            assert not document["components"]["schemas"][name].get("required"), path
+
+
+async def test_it_names_the_base_by_which_it_was_asked_for(desk: Desk) -> None:
+    for host in ("river.example", "other.example"):
+        answer = await desk.client.get("/openapi.json", headers={"host": host})
+        assert answer.json()["servers"] == [{"url": f"http://{host}/river"}]
 
 
 async def test_every_described_operation_is_served(document: dict[str, Any], desk: Desk) -> None:
@@ -82,7 +128,7 @@ async def test_every_described_operation_is_served(document: dict[str, Any], des
         response = await desk.client.request(method, place)
         assert response.status_code not in (405, 500), (method, path)
         assert str(response.status_code) in operation["responses"], (method, path, response.status_code)
-        assert response.json().get("error", {}).get("code") != "route_not_found", (method, path)
+        assert "route_not_found" not in response.text, (method, path)
 
 
 async def test_answers_are_what_it_says(document: dict[str, Any], desk: Desk) -> None:

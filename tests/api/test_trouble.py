@@ -289,7 +289,7 @@ async def test_an_unknown_place_is_404_in_json(desk: Desk) -> None:
         "/api",
         "/api/",
         "/v2/ai/async",
-        "/console",
+        "/consoles",
         "/%2e%2e/",
     ):
         for method in ("GET", "POST", "DELETE"):

@@ -27,6 +27,7 @@ def plan(folder: Path, *parts: str) -> Plan:
         folder=folder,
         history=1000,
         waiting=100,
+        listed=3000,
         subscribers=256,
     )
 
@@ -58,6 +59,14 @@ async def test_what_stands_beside_the_modes(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+async def test_the_console_s_questions_are_asked(tmp_path: Path) -> None:
+    report = await run(plan(tmp_path, "console"), lambda text: None)
+    assert {"overview", "one request", "dead letters"} < {each.question for each in report.console}
+    assert all(0 < each.median_ms <= each.worst_ms for each in report.console)
+    assert "| the console over 3000 runs |" in table(report)
+    assert f"| {report.console[0].question} |" in table(report)
+
+
 async def test_idle_subscribers_are_all_told(tmp_path: Path) -> None:
     report = await run(plan(tmp_path, "idle"), lambda text: None)
     assert [each.transport for each in report.idle] == ["sse", "ws"]
@@ -73,3 +82,10 @@ def test_the_command_offers_every_part() -> None:
 async def test_a_process_that_does_not_start_is_named() -> None:
     with pytest.raises(BenchError, match="floor: ended with exit code 1"):
         await Child.start("floor", "riverflow.bench.system", {"kind": "floor"})
+
+
+async def test_bad_receivers_beside_a_good_one(tmp_path: Path) -> None:
+    report = await run(plan(tmp_path, "neighbours"), lambda text: None)
+    assert report.neighbours is not None
+    assert report.neighbours.p99_beside_ms >= report.neighbours.p50_beside_ms > 0
+    assert "beside one that never answers" in table(report)

@@ -20,7 +20,7 @@ from riverflow.testing.suites.sender import SenderSuite
 
 
 class TestWebhook(SenderSuite):
-    @pytest.fixture(params=["pyreqwest", "httpx"])
+    @pytest.fixture(params=["httptools", "httpx"])
     async def sender(self, request: pytest.FixtureRequest) -> AsyncIterator[Sender]:
         http = build_client(Settings(env="development", http_client=request.param), FakeClock())
         yield WebhookSender(http)

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 
+from riverflow._breakers import Breakers
 from riverflow._courier import Courier
 from riverflow._directory import Directory
 from riverflow.models import Delivery
@@ -42,8 +43,11 @@ async def test_the_ninth_life_does_not_try(attempt: int, tried: bool, status: st
         policy=MODELRIVER,
         timeout=30,
         handler_timeout=300,
+        breakers=Breakers(FakeClock().monotonic, freed=lambda seconds: None),
     )
-    answer, settlement = await courier.attempt(_delivery(attempt))
+    attempted = await courier.attempt(_delivery(attempt))
+    assert attempted is not None
+    answer, settlement = attempted
     assert len(sender.sent) == int(tried)
     assert settlement.status == status
     said: dict[str, Any] = {7: None, 8: None, 9: "attempts_exhausted"}

@@ -155,7 +155,18 @@ def test_deferred(tmp_path: Path) -> None:
         assert client.get("/waiting").json() == {}
 
 
+def by_uvicorn(name: str) -> list[str]:
+    return [sys.executable, "-m", "uvicorn", f"{name}:app", "--app-dir", str(EXAMPLES), "--port", "0"]
+
+
 RECEIVERS = [
+    pytest.param(by_uvicorn("receiver_fastapi"), "json", id="fastapi"),
+    pytest.param(by_uvicorn("receiver_django"), "json", id="django"),
+    pytest.param(
+        [sys.executable, "-m", "flask", "--app", str(EXAMPLES / "receiver_flask"), "run", "--port", "0"],
+        "json",
+        id="flask",
+    ),
     pytest.param(["node", str(EXAMPLES / "receiver_node.mjs")], "json", id="node"),
     pytest.param([sys.executable, str(EXAMPLES / "receiver_flask_style.py")], "python-json", id="flask-style"),
 ]
@@ -175,7 +186,8 @@ async def test_a_receiver_verifies_and_calls_back(tmp_path: Path, command: list[
     if shutil.which(command[0]) is None:
         pytest.skip(f"{command[0]} is not installed")
     environ = {"MODELRIVER_WEBHOOK_SECRET": SECRET, "MODELRIVER_API_KEY": KEY, "PORT": "0"}
-    with started(tmp_path, r"(http://\S+)", *command, **environ) as url:
+    with started(tmp_path, r"(http://[\w.:]+)", *command, **environ) as origin:
+        url = f"{origin}/webhooks/ai"
         final = await _through(tmp_path, Endpoint(url=url, secret=SECRET, encoding=encoding))
         assert final["status"] == "completed", final
         assert final["data"] == AWKWARD | {"id": "mov_123", "streaming": {"netflix": True, "prime": False}}

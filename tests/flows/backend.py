@@ -10,6 +10,7 @@ import base64
 import hashlib
 import hmac
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,11 +29,12 @@ __all__ = ["FAILURE", "SUCCESS", "Backend", "Reaction", "Received"]
 @dataclass(frozen=True)
 class Reaction:
     """What the backend does about one delivery. `answer` is its callback's body (None: it never calls back), `early`
-    calls back before it acknowledges, `status` is the acknowledgement."""
+    calls back before it acknowledges, `status` is the acknowledgement, with `headers` where they are given."""
 
     answer: dict[str, Any] | None = None
     early: bool = False
     status: int = 200
+    headers: Mapping[str, str] | None = None
 
 
 SUCCESS = {
@@ -100,12 +102,14 @@ class Backend:
         self.received.append(Received(payload, headers, raw, key=headers["webhook-id"]))
         reaction = self._next(payload)
         if reaction.answer is None or "callback_url" not in payload:
-            return JSONResponse({"received": True}, status_code=reaction.status)
+            return JSONResponse({"received": True}, status_code=reaction.status, headers=reaction.headers)
         if reaction.early:
             await self._call_back(payload["callback_url"], reaction.answer)
-            return JSONResponse({"received": True}, status_code=reaction.status)
+            return JSONResponse({"received": True}, status_code=reaction.status, headers=reaction.headers)
         calling = BackgroundTask(self._call_back, payload["callback_url"], reaction.answer)
-        return JSONResponse({"received": True}, status_code=reaction.status, background=calling)
+        return JSONResponse(
+            {"received": True}, status_code=reaction.status, headers=reaction.headers, background=calling
+        )
 
     def _next(self, payload: dict[str, Any]) -> Reaction:
         name = payload.get("event") if payload["type"] == "task.ai_generated" else payload["type"]

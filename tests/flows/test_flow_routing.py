@@ -249,7 +249,8 @@ async def test_moving_a_handler_to_another_process_changes_nothing_else(tmp_path
             accepted = await world.submit(customer_data={"user_id": "u"})
             await _until_attempted(world, accepted, 1)
             assert (await world.call_back(accepted, SUCCESS)).status_code == 200
-            varying = (accepted["channel_id"], accepted["project_id"], world.base)
+            token = world.backend.received[0].payload["callback_token"]
+            varying = (token, accepted["channel_id"], accepted["project_id"], world.base)
             timeline = [(e["kind"], e["stage"], e["attempt"], e["public"]) for e in await world.timeline(accepted)]
             payload, state = _without(world.backend.received[0].payload, varying), await world.state(accepted)
             seen[answerer] = (payload, timeline, _without(state, varying))

@@ -54,6 +54,12 @@ class Told:
         self.asked.append((type, event_name))
         return self.targets_given
 
+    def operators(self, type: str) -> tuple[Target, ...]:
+        return ()
+
+    def callback_token(self, run_id: str, stage: str | None) -> str:
+        return f"{run_id}/{stage}"
+
 
 def plan_of(*stages: Stage) -> Plan:
     pipeline = Pipeline(stages)

@@ -91,13 +91,14 @@ def test_times_are_iso_with_milliseconds_and_z(at: float, text: str) -> None:
 
 def test_the_event_driven_webhook_is_the_seed_pages() -> None:
     run = record(MOVIE)
-    body = _payloads.hand_off(run, run.plan.pipeline["enrich"], "new_movie", AT)
+    body = _payloads.hand_off(run, run.plan.pipeline["enrich"], "new_movie", AT, "rcb_t")
     assert read(body) == {
         "type": "task.ai_generated",
         "event": "new_movie",
         "channel_id": RUN,
         "ai_response": {"data": {"title": "Inception", "year": 2010}},
         "callback_url": f"{BASE}/v1/callback/{RUN}",
+        "callback_token": "rcb_t",
         "callback_required": True,
         "meta": {
             "workflow_id": "wf_1",
@@ -114,7 +115,7 @@ def test_the_event_driven_webhook_is_the_seed_pages() -> None:
 
 def test_a_later_hand_off_adds_its_stage_and_the_data_before_it() -> None:
     run = record(MOVIE, SAVED, later=True)
-    body = read(_payloads.hand_off(run, run.plan.pipeline["shape"], "shape", AT))
+    body = read(_payloads.hand_off(run, run.plan.pipeline["shape"], "shape", AT, "rcb_t"))
     assert body["callback_url"] == f"{BASE}/v1/callback/{RUN}/shape"
     assert (body["stage"], body["data"]) == ("shape", {"id": "mov_1"})
     assert body["ai_response"] == {"data": {"title": "Inception", "year": 2010}}
@@ -270,5 +271,5 @@ def test_users_bytes_are_spliced_as_they_are() -> None:
     data = b'{"9":1,"10":1e+21,"n":12345678901234567890,"s":"\xe2\x80\xa8"}'
     odd = Output(stage="generate", data=Json(data), meta=account(Json(META)))
     run = record(odd)
-    assert data in _payloads.hand_off(run, run.plan.pipeline["enrich"], "new_movie", AT)
+    assert data in _payloads.hand_off(run, run.plan.pipeline["enrich"], "new_movie", AT, "rcb_t")
     assert data in bytes(_payloads.completed(record(odd, status="success", event=None)))

@@ -46,3 +46,28 @@ def test_the_messages_answer_a_request() -> None:
 def test_a_401_names_the_scheme() -> None:
     start, _ = problem_messages(errors.Unauthenticated("no key"))
     assert (b"www-authenticate", b"Bearer") in start["headers"]
+
+
+def told(error: errors.RiverflowError) -> dict[bytes, bytes]:
+    return dict(problem_messages(error)[0]["headers"])
+
+
+def test_what_knows_when_to_come_back_says_so_in_whole_seconds() -> None:
+    assert told(errors.Overloaded("full", retry_after=5.0))[b"retry-after"] == b"5"
+    assert told(errors.Conflict("not yet", retry_after=0.2))[b"retry-after"] == b"1"
+    limited = errors.RateLimited("too many", retry_after=12.3, headers=((b"ratelimit", b"x"),))
+    assert told(limited)[b"retry-after"] == b"13"
+    assert told(limited)[b"ratelimit"] == b"x"
+    assert b"retry-after" not in told(errors.Conflict("never"))
+
+
+@pytest.mark.parametrize("error", [errors.StoreUnavailable("locked"), errors.Overloaded("stopping")])
+def test_every_503_says_when_to_come_back(error: errors.RiverflowError) -> None:
+    assert told(error)[b"retry-after"] == b"1"
+
+
+def test_no_error_is_kept_sniffed_or_referred_to() -> None:
+    headers = told(errors.Unauthenticated("no key"))
+    assert headers[b"cache-control"] == b"no-store"
+    assert headers[b"x-content-type-options"] == b"nosniff"
+    assert headers[b"referrer-policy"] == b"no-referrer"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -29,17 +29,23 @@ class Backlog:
         self.claims: list[tuple[str, tuple[str, ...], int]] = []
         self.heartbeats: list[tuple[str, float, float]] = []
         self.broken = False
+        self.allowed: list[Mapping[str, int]] = []
+        self.skipped: list[tuple[str, ...]] = []
 
-    async def claim_due(self, owner: str, now: float, *, lanes: Iterable[str], limit: int) -> tuple[Claim, ...]:
+    async def claim_due(
+        self, owner: str, now: float, *, lanes: Iterable[str], limit: int, allowed: Mapping[str, int]
+    ) -> tuple[Claim, ...]:
         self._check()
         self.claims.append((owner, tuple(lanes), limit))
+        self.allowed.append(allowed)
         ready = [at for at in self.due if at <= now][:limit]
         for at in ready:
             self.due.remove(at)
         return tuple(Claim(run_id=f"run at {at:g}", project_id="p") for at in ready)
 
-    async def next_due(self, now: float, lanes: Iterable[str]) -> float | None:
+    async def next_due(self, now: float, lanes: Iterable[str], *, skip: Iterable[str] = ()) -> float | None:
         self._check()
+        self.skipped.append(tuple(skip))
         return min(self.due, default=None)
 
     async def heartbeat(self, owner: str, now: float, expires_at: float) -> None:
@@ -211,3 +217,56 @@ async def test_a_renewal_that_fails_does_not_end_the_renewing(scene: Scene, capl
         await scene.clock.advance(LEASE / 3)
     assert len(scene.queue.heartbeats) == 1
     assert "lease" in caplog.text
+
+
+class Receivers:
+    """The part of the breakers that the sweeper asks: one receiver with room for two, one whose breaker is open."""
+
+    def __init__(self) -> None:
+        self.opening: float | None = 7.0
+        self.taken: list[tuple[Mapping[str, int], Mapping[str, int]]] = []
+
+    def allowed(self) -> Mapping[str, int]:
+        return {"ep_two": 2, "ep_open": 0}
+
+    def closed(self) -> list[str]:
+        return ["ep_open"]
+
+    def next_opening(self) -> float | None:
+        return self.opening
+
+    def took(self, allowed: Mapping[str, int], taken: Mapping[str, int]) -> None:
+        self.taken.append((allowed, taken))
+
+
+async def test_receivers_are_given_no_more_than_they_can_take(scene: Scene) -> None:
+    receivers = Receivers()
+    scene.sweeper = Sweeper(
+        cast("Queue", scene.queue),
+        scene.clock,
+        owner="proc_1",
+        lease=LEASE,
+        lanes=lambda: ["http"],
+        room=lambda: scene.room,
+        take=lambda claim: scene.taken.append(claim.run_id),
+        receivers=receivers,
+    )
+    scene.due_in(-1)
+    async with scene.running(scene.sweeper.run):
+        assert scene.queue.allowed == [{"ep_two": 2, "ep_open": 0}]
+        assert scene.queue.skipped == [("ep_open",)], "what waits for the other does not wake it"
+        assert receivers.taken == [({"ep_two": 2, "ep_open": 0}, {})]
+        assert scene.clock.next_due == 7.0, "but that it opens does"
+        receivers.opening = None
+        await scene.clock.advance(7)
+        assert len(scene.queue.claims) == 2
+        assert scene.clock.next_due == LEASE
+
+
+async def test_without_room_receivers_are_told_nothing(scene: Scene) -> None:
+    """Then no delivery is claimed at all: that none was taken says nothing of what there is."""
+    receivers = Receivers()
+    scene.sweeper._receivers = receivers
+    scene.room = 0
+    await scene.sweeper.sweep()
+    assert receivers.taken == []

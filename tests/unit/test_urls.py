@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyreqwest.http import Url as RustUrl
 
+from riverflow.egress import Egress
 from riverflow.errors import HttpError
-from riverflow.urls import MAX_URL, Purpose, Url, check_url
+from riverflow.urls import MAX_URL, Purpose, Url
 
 ALWAYS_REFUSED = [
     "",
@@ -90,6 +91,20 @@ ALWAYS_REFUSED = [
     "https://[ff02::1]/",
     "https://[::ffff:169.254.169.254]/",
     "https://example.com/" + "a" * MAX_URL,
+    "https://example.com/a/../b",
+    "https://example.com/./b",
+    "https://example.com:8443//a/./b",
+    "https://example.com/a/%2E%2e/b",
+    "https://example.com/a/.%2e",
+    "https://example.com/..?x",
+    "https://example.com/{id}",
+    "https://example.com/a|b",
+    "https://example.com/a^b",
+    "https://example.com/?q=`x`",
+    'https://example.com/?q="x"',
+    "https://example.com/?q=<x>",
+    "https://example.com/?q='x'",
+    "https://example.com/?",
 ]
 
 REFUSED_IN_PRODUCTION = [
@@ -111,6 +126,10 @@ REFUSED_IN_PRODUCTION = [
     "https://[2002:7f00:1::]/",
     "https://0.0.0.0/",
 ]
+
+
+def check_url(url: str, purpose: Purpose, *, development: bool) -> Url:
+    return Egress(development=development, ports=frozenset({8443})).check_url(url, purpose)
 
 
 def refused(url: str, purpose: Purpose = "delivery", *, development: bool) -> bool:
@@ -151,9 +170,12 @@ def test_ports_of_other_protocols_are_refused(port: int) -> None:
         ("https://example.com", Url("https", "example.com", 443, "/")),
         ("HTTPS://Example.COM./a?b#c", Url("https", "example.com", 443, "/a?b")),
         ("https://example.com?b=%2f//", Url("https", "example.com", 443, "/?b=%2f//")),
-        ("https://example.com:8443//a/./b", Url("https", "example.com", 8443, "//a/./b")),
+        ("https://example.com:8443//a//b/", Url("https", "example.com", 8443, "//a//b/")),
         ("https://xn--exmple-cua.com/", Url("https", "xn--exmple-cua.com", 443, "/")),
         ("https://a_b.example.com/", Url("https", "a_b.example.com", 443, "/")),
+        ("https://example.com/.well-known/a..b/...", Url("https", "example.com", 443, "/.well-known/a..b/...")),
+        ("https://example.com/it's?a=%27??", Url("https", "example.com", 443, "/it's?a=%27??")),
+        ("https://example.com/a;b,c=d!$&()*+~[x]%zz", Url("https", "example.com", 443, "/a;b,c=d!$&()*+~[x]%zz")),
         ("https://example.com/@x:y", Url("https", "example.com", 443, "/@x:y")),
         ("https://example.com/" + "a" * (MAX_URL - 20), Url("https", "example.com", 443, "/" + "a" * (MAX_URL - 20))),
     ],

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from ...codec import from_python
 from ...errors import ProviderError
 from ...hookspecs import hookimpl
-from ...models import Completed, Failed, Fallback, GenerateRequest, Generation, Plan, Record
+from ...models import Completed, Credential, Failed, Fallback, GenerateRequest, Generation, Plan, Record
 from ...ports import Context, Provider, StageContext, StageRunner
 from ...retry import RetryPolicy
 from ...schema import SchemaError, Validator, validator
@@ -40,6 +40,7 @@ class Generate:
     def __init__(self, context: Context) -> None:
         self._providers = context.providers
         self._clock = context.clock
+        self._credentials = context.credentials
 
     async def run(self, context: StageContext) -> Completed | Failed:
         """Ask until one answers."""
@@ -86,9 +87,10 @@ class Generate:
         if provider is None:
             raise _unknown(target.provider, self._providers)
         seconds = record.plan.provider_timeout
+        credential = await self._credentials(record.run.project_id, target.provider)
         try:
             async with asyncio.timeout(seconds):
-                return await provider.generate(_request(target, record))
+                return await provider.generate(_request(target, record, credential))
         except ProviderError:
             raise
         except TimeoutError:
@@ -106,7 +108,7 @@ def _targets(plan: Plan) -> list[Fallback]:
     return [first, *sorted(plan.fallbacks, key=lambda fallback: fallback.position)]
 
 
-def _request(target: Fallback, record: Record) -> GenerateRequest:
+def _request(target: Fallback, record: Record, credential: Credential | None) -> GenerateRequest:
     plan = record.plan
     return GenerateRequest(
         channel_id=record.run.id,
@@ -117,6 +119,8 @@ def _request(target: Fallback, record: Record) -> GenerateRequest:
         schema=plan.schema,
         template=plan.template,
         sample_data=plan.sample_data,
+        credential=credential,
+        project_id=record.run.project_id,
     )
 
 

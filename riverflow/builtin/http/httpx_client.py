@@ -15,42 +15,43 @@ import anyio
 import httpcore
 
 from ...errors import HttpError
+from ...models import Trust
 from ...ports import HttpRequest, HttpResponse
 from ...urls import Url
 from .bounded import Bounded
-from .guard import Destination, Guard
+from .guard import Destination, Guard, Pool
 from .headers import DEFAULTS, check_outgoing, joined
+from .limits import Limits, Patience
 from .tls import trusting
 
 __all__ = ["HttpxClient"]
 
-CONNECT_TIMEOUT = 10.0
-IDLE_TIMEOUT = 30.0
 MAX_IDLE = 64  # connections kept for one destination
 POOLS = 256  # destinations that connections are kept for
-
-_TIMEOUTS = {"connect": CONNECT_TIMEOUT}  # the total is bounded from outside
 
 
 class HttpxClient:
     """ports.HttpClient over httpcore. `authorities` are further root certificates (PEM) to trust."""
 
-    def __init__(self, guard: Guard, *, user_agent: str, authorities: bytes | None = None) -> None:
+    def __init__(self, guard: Guard, *, user_agent: str, limits: Limits, authorities: bytes | None = None) -> None:
         self._guard = guard
+        self._limits = limits
+        self._extensions = {"timeout": {"connect": limits.connect}}  # the total counts outside
+        self._authorities = authorities
         self._defaults = (*DEFAULTS, ("user-agent", user_agent))
         self._tls = trusting(authorities)
-        self._pools: Bounded[tuple[str, str, int, tuple[str, ...]], _Pool] = Bounded(POOLS)
+        self._pools: Bounded[Pool | tuple[Pool, Trust], _Pool] = Bounded(POOLS)
         self._closed = False
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Send one request over a kept or a new connection."""
         check_outgoing(request.headers)
-        destination = self._guard.known(request.url, request.purpose)
+        destination = self._guard.known(request.url, request.purpose, request.tenant)
         try:
-            async with asyncio.timeout(request.timeout):
+            async with asyncio.timeout(request.timeout) as timer:
                 if destination is None:
-                    destination = await self._guard.vet(request.url, request.purpose, request.timeout)
-                return await self._exchange(destination, request)
+                    destination = await self._guard.vet(request.url, request.purpose, request.timeout, request.tenant)
+                return await self._exchange(destination, request, timer)
         except (TimeoutError, httpcore.TimeoutException) as error:
             raise HttpError("there was no whole answer in time", code="timeout") from error
         except (httpcore.NetworkError, httpcore.ConnectionNotAvailable, OSError) as error:
@@ -61,18 +62,19 @@ class HttpxClient:
     async def aclose(self) -> None:
         """Close every idle connection; those in use are closed when their requests end."""
         self._closed = True
+        self._guard.close()
         for pool in self._pools.clear():
             await pool.aclose()
 
-    async def _exchange(self, destination: Destination, request: HttpRequest) -> HttpResponse:
+    async def _exchange(self, destination: Destination, request: HttpRequest, timer: asyncio.Timeout) -> HttpResponse:
         if self._closed:
             raise HttpError("the client is closed", code="connection_error")
-        pool = await self._pool(destination)
+        pool = await self._pool(destination, request.trust)
         connection = await pool.take()
         try:
             response = await connection.handle_async_request(self._outgoing(destination.url, request))
             try:
-                return await _read(response, request.max_body)
+                return await _read(response, request.max_body, Patience(timer, self._limits.read))
             finally:
                 await response.aclose()
         finally:
@@ -90,15 +92,15 @@ class HttpxClient:
             httpcore.URL(scheme=url.scheme, host=url.host, port=url.port, target=url.target),
             headers=headers,
             content=request.body,
-            extensions={"timeout": _TIMEOUTS},
+            extensions=self._extensions,
         )
 
-    async def _pool(self, destination: Destination) -> _Pool:
-        url = destination.url
-        key = (url.scheme, url.host, url.port, destination.addresses)
+    async def _pool(self, destination: Destination, trust: Trust | None) -> _Pool:
+        key = destination.pool if trust is None else (destination.pool, trust)
         pool = self._pools.use(key)
         if pool is None:
-            pool = _Pool(url, destination.addresses, self._tls)
+            tls = self._tls if trust is None else trusting(self._authorities, trust)
+            pool = _Pool(destination, tls, self._limits.idle)
             old = self._pools.put(key, pool)
             if old is not None:
                 await old.aclose()
@@ -108,10 +110,12 @@ class HttpxClient:
 class _Pool:
     """Idle connections to one destination, the newest used first so that the others can go stale."""
 
-    def __init__(self, url: Url, addresses: Sequence[str], tls: ssl.SSLContext) -> None:
+    def __init__(self, destination: Destination, tls: ssl.SSLContext, idle: float) -> None:
+        url = destination.url
         self._origin = httpcore.Origin(url.scheme.encode(), url.host.encode(), url.port)
-        self._backend = _Pinned(addresses)
+        self._backend = _Pinned(destination.addresses)
         self._tls = tls
+        self._kept = idle
         self._idle: list[httpcore.AsyncHTTPConnection] = []
         self._closed = False
 
@@ -122,11 +126,12 @@ class _Pool:
                 return connection
             await connection.aclose()
         return httpcore.AsyncHTTPConnection(
-            self._origin, ssl_context=self._tls, keepalive_expiry=IDLE_TIMEOUT, network_backend=self._backend
+            self._origin, ssl_context=self._tls, keepalive_expiry=self._kept, network_backend=self._backend
         )
 
     async def give_back(self, connection: httpcore.AsyncHTTPConnection) -> None:
-        if connection.is_available() and len(self._idle) < MAX_IDLE and not self._closed:
+        usable = connection.is_available() and not _spoke_unasked(connection)
+        if usable and len(self._idle) < MAX_IDLE and not self._closed:
             self._idle.append(connection)
         else:
             await connection.aclose()
@@ -135,6 +140,13 @@ class _Pool:
         self._closed = True
         while self._idle:
             await self._idle.pop().aclose()
+
+
+def _spoke_unasked(connection: httpcore.AsyncHTTPConnection) -> bool:
+    """Whether the peer sent more than its answer, which would be taken for the next one. httpcore does not say; what
+    comes later it finds by itself."""
+    engine: Any = connection._connection
+    return bool(engine._h11_state.trailing_data[0])
 
 
 class _Pinned(httpcore.AnyIOBackend):
@@ -161,16 +173,18 @@ class _Pinned(httpcore.AnyIOBackend):
         raise httpcore.ConnectError("no address")
 
 
-async def _read(response: httpcore.Response, limit: int) -> HttpResponse:
+async def _read(response: httpcore.Response, limit: int, patience: Patience) -> HttpResponse:
     """At most `limit` bytes of the body, and whether there were more."""
     if response.status < 200:
         raise HttpError("the answer switches protocols", code="protocol_error")
     headers = joined((name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers)
     body = bytearray()
+    patience.renew()
     async for chunk in response.aiter_stream():
         body += chunk
         if len(body) > limit:
             break
+        patience.renew()
     return HttpResponse(status=response.status, headers=headers, body=bytes(body[:limit]), truncated=len(body) > limit)
 
 

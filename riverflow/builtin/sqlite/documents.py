@@ -34,6 +34,7 @@ class SqliteDocuments:
         *,
         now: float,
         expected_version: int | None = None,
+        silent: bool = False,
     ) -> int:
         def change(db: Connection) -> int:
             row = db.execute(query("document_version"), (project_id, kind, name)).fetchone()
@@ -41,7 +42,8 @@ class SqliteDocuments:
             if expected_version is not None and version != expected_version:
                 raise VersionConflict(f"{kind} {name!r} is at version {version}, not {expected_version}")
             db.execute(query("write_document"), (project_id, kind, name, version + 1, body, now))
-            db.execute(query("count_change"))
+            if not silent:
+                db.execute(query("count_change"))
             return version + 1
 
         return await self._writer.change(change)
@@ -77,3 +79,13 @@ class SqliteDocuments:
             return None
 
         return await self._writer.change(change)
+
+    async def marked(self, project_id: str, scope: str, key: str, *, now: float) -> bytes | None:
+        marker = {"project_id": project_id, "scope": scope, "key": key, "now": now}
+        row = await self._reader.look(lambda db: db.execute(query("marker_alive"), marker).fetchone())
+        return None if row is None else row[0]
+
+    async def unmark(self, project_id: str, scope: str, key: str) -> bool:
+        return await self._writer.change(
+            lambda db: db.execute(query("remove_marker"), (project_id, scope, key)).rowcount > 0
+        )

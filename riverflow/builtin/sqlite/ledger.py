@@ -17,6 +17,7 @@ from ...models import Append, Delivery, DeliveryStatus, Entry, Run, Settlement
 from .bulk import Bulk
 from .queries import query
 from .rows import NO_DELIVERY, NO_NUMBER, NO_TEXT, Row, delivery_row, due_delivery_row, due_run_row, entry_row, run_row
+from .series import Catalogue, Tallies, series_of, whole_of
 
 __all__ = ["Decision", "write_decisions"]
 
@@ -25,9 +26,9 @@ Key = tuple[str, str]
 """Run and delivery: a row of `due`."""
 
 
-def write_decisions(db: Connection, decisions: Sequence[Decision]) -> list[int | StoreError]:
+def write_decisions(db: Connection, decisions: Sequence[Decision], catalogue: Catalogue) -> list[int | StoreError]:
     """Write them in order. For each the number of its first entry, or why it is refused."""
-    ledger = _Ledger(db, decisions)
+    ledger = _Ledger(db, decisions, catalogue)
     results: list[int | StoreError] = []
     for decision in decisions:
         try:
@@ -53,7 +54,10 @@ class _Head:
 class _Ledger:
     """The rows that a group of decisions comes to, beside the heads they were decided on."""
 
-    def __init__(self, db: Connection, decisions: Sequence[Decision]) -> None:
+    def __init__(self, db: Connection, decisions: Sequence[Decision], catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self._series: dict[int, Row] = {}
+        self._tallies = Tallies()
         self._heads = _run_heads(db, decisions)
         self._attempts = _delivery_heads(db, decisions)
         self._owed = _pending(db, decisions)
@@ -71,10 +75,10 @@ class _Ledger:
         head = self._agreed(append)
         first = head.newest + 1
         if settled is not None:
-            self._log(run.id, head, (settled.entry,))
+            self._log(run.id, head, settled.entries)
         self._log(run.id, head, append.entries)
         head.version = run.version
-        self._runs[run.id] = run_row(run, head.newest)
+        self._runs[run.id] = run_row(run, head.newest, self._listed(run))
         if settled is not None:
             self._end_attempt(settled)
         if append.closes is not None:
@@ -88,14 +92,16 @@ class _Ledger:
         head = self._heads.get(settlement.run_id)
         if head is None:  # pruned: there is no log to leave the entry in
             return 0
-        self._log(settlement.run_id, head, (settlement.entry,))
+        first = head.newest + 1
+        self._log(settlement.run_id, head, settlement.entries)
         self._told.add(settlement.run_id)
         self._end_attempt(settlement)
-        return head.newest
+        return first
 
     def write(self, db: Connection) -> None:
         """New rows before changes of them, changes before removals: a group may hold a row's whole life."""
         bulk = _bulk()
+        self._count(db, bulk)
         bulk["write_runs"].write(db, self._runs.values())
         bulk["move_newest"].write(db, ((run_id, self._heads[run_id].newest) for run_id in self._told))
         bulk["write_entries"].write(db, self._entries)
@@ -122,12 +128,34 @@ class _Ledger:
             raise VersionConflict(f"run {run.id} was taken over (generation {head.generation}, not {run.generation})")
         return head
 
+    def _listed(self, run: Run) -> int:
+        """The number of the run's series; one that is done is counted."""
+        number = self._numbered(*series_of(run))
+        if run.phase == "done":
+            self._tallies.add(run, number, self._numbered(*whole_of(run)))
+        return number
+
+    def _numbered(self, number: int, words: Row) -> int:
+        if self._catalogue.lacks(number):
+            self._series[number] = (number, *words)
+        return number
+
+    def _count(self, db: Connection, bulk: dict[str, Bulk]) -> None:
+        """Write new series and what has ended; once a minute, clear away the minutes of long ago."""
+        bulk["write_series"].write(db, self._series.values())
+        self._catalogue.learn(self._series)
+        bulk["write_tallies"].write(db, self._tallies.rows())
+        if (outdated := self._catalogue.outdated(self._tallies.newest)) is not None:
+            db.execute(query("forget_minutes"), (outdated,))
+
     def _log(self, run_id: str, head: _Head, entries: Iterable[Entry]) -> None:
         for entry in entries:
             head.newest += 1
             self._entries.append(entry_row(run_id, head.newest, entry))
 
     def _end_attempt(self, settled: Settlement) -> None:
+        for delivery in settled.deliveries:
+            self._owe(delivery, NO_TEXT)
         attempt, status = self._attempts.get((settled.run_id, settled.delivery_id), (0, None))
         if attempt != settled.attempt or not _may_become(status, settled.status):
             return
@@ -214,6 +242,8 @@ def _read(db: Connection, name: str, ids: set[str]) -> Any:
 @cache
 def _bulk() -> dict[str, Bulk]:
     names = (
+        "write_series",
+        "write_tallies",
         "write_runs",
         "move_newest",
         "write_entries",

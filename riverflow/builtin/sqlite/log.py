@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from sqlite3 import Connection
 
 from ...codec import decode, encode
-from ...models import CHECKPOINTS, Append, Status
-from ...ports import EntryPage, RunPage, StoredRun
+from ...models import CHECKPOINTS, Append, RunFilter, Standing, Total
+from ...ports import EVERY_RUN, EntryPage, RunPage, StoredRun
+from .forgetting import erase_runs, strip_runs
+from .listing import find_runs, find_standing, find_totals
 from .queries import query
 from .rows import entry_from, run_from
 from .worker import Worker
@@ -56,24 +59,21 @@ class SqliteLog:
     async def runs(
         self,
         project_id: str,
+        wanted: RunFilter = EVERY_RUN,
         *,
-        status: Status | None = None,
-        workflow: str | None = None,
-        event_name: str | None = None,
         before: str | None = None,
+        after: str | None = None,
         limit: int = 100,
     ) -> RunPage:
-        wanted = {
-            "project_id": project_id,
-            "status": status,
-            "workflow": workflow,
-            "event_name": event_name,
-            "before": before,
-            "limit": limit + 1,
-        }
-        rows = await self._reader.look(lambda db: db.execute(query("runs_page"), wanted).fetchall())
-        runs = tuple(map(run_from, rows[:limit]))
-        return RunPage(runs=runs, next_before=runs[-1].id if runs and len(rows) > limit else None)
+        return await self._reader.look(lambda db: find_runs(db, project_id, wanted, before, after, limit))
+
+    async def totals(
+        self, project_id: str, since: float, until: float, bucket: int, wanted: RunFilter = EVERY_RUN
+    ) -> tuple[Total, ...]:
+        return await self._reader.look(lambda db: find_totals(db, project_id, since, until, bucket, wanted))
+
+    async def standing(self, project_id: str) -> Standing:
+        return await self._reader.look(lambda db: find_standing(db, project_id))
 
     async def prune(self, finished_before: float, *, limit: int = 1000) -> int:
         """Forget ended runs, a few a transaction: one that is interrupted has forgotten whole runs only."""
@@ -85,6 +85,27 @@ class SqliteLog:
             if went < batch:
                 break
         return pruned
+
+    async def strip(self, since: float, before: float, *, limit: int = 1000) -> tuple[int, float]:
+        """Forget payloads, a few runs a transaction."""
+        stripped, reached = 0, since
+        while stripped < limit:
+            batch = min(limit - stripped, _PRUNED_AT_ONCE)
+            went, reached = await self._writer.change(
+                lambda db, since=reached, batch=batch: strip_runs(db, since, before, batch)  # type: ignore[misc]
+            )
+            stripped += went
+            if reached >= before:
+                break
+        return stripped, reached
+
+    async def erase(self, project_id: str, run_ids: Sequence[str]) -> int:
+        """Forget single runs, a few a transaction."""
+        erased = 0
+        for start in range(0, len(run_ids), _PRUNED_AT_ONCE):
+            batch = run_ids[start : start + _PRUNED_AT_ONCE]
+            erased += await self._writer.change(lambda db, batch=batch: erase_runs(db, project_id, batch))  # type: ignore[misc]
+        return erased
 
 
 def _prune(db: Connection, finished_before: float, limit: int) -> int:

@@ -22,12 +22,29 @@ FROM due WHERE run_id IN (SELECT value FROM json_each(?)) AND delivery_id <> ''
 -- write_runs --
 -- New runs, and new states of known ones; what a run was accepted with does not change.
 INSERT INTO runs (id, project_id, workflow, event_name, status, stage, phase, version, generation, created_at,
-    deadline_at, finished_at, newest)
-VALUES (?, ?, ?, nullif(?, ''), ?, ?, ?, ?, ?, ?, nullif(?, -1), nullif(?, -1), ?)
+    deadline_at, finished_at, newest, summary, series)
+VALUES (?, ?, ?, nullif(?, ''), ?, ?, ?, ?, ?, ?, nullif(?, -1), nullif(?, -1), ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
     event_name = excluded.event_name, status = excluded.status, stage = excluded.stage, phase = excluded.phase,
     version = excluded.version, deadline_at = excluded.deadline_at, finished_at = excluded.finished_at,
-    newest = excluded.newest
+    newest = excluded.newest, summary = excluded.summary, series = excluded.series
+
+-- write_series --
+-- Words that no run has had before; another process may have written them meanwhile.
+INSERT OR IGNORE INTO series (id, project_id, tag, workflow, event_name, provider, model, status, phase)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+
+-- write_tallies --
+-- Runs that have ended.
+INSERT INTO tallies (span, series, at, duration_class, runs, prompt_tokens, completion_tokens)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (span, series, at, duration_class) DO UPDATE SET
+    runs = runs + excluded.runs, prompt_tokens = prompt_tokens + excluded.prompt_tokens,
+    completion_tokens = completion_tokens + excluded.completion_tokens
+
+-- forget_minutes --
+-- Minutes that are summed up in their hours for long.
+DELETE FROM tallies WHERE span = 60 AND series IN (SELECT id FROM series) AND at < ?
 
 -- move_newest --
 -- The newest entry number of runs whose state did not change.
@@ -71,7 +88,7 @@ DELETE FROM due WHERE (run_id, delivery_id) IN (VALUES (?, ?))
 -- run --
 -- One run; without a project for claimed work.
 SELECT id, project_id, workflow, event_name, status, stage, phase, version, generation, created_at, deadline_at,
-    finished_at
+    finished_at, summary
 FROM runs WHERE id = :run_id AND (:project_id IS NULL OR project_id = :project_id)
 
 -- checkpoints --
@@ -88,16 +105,116 @@ SELECT newest FROM runs WHERE id = :run_id AND project_id = :project_id
 SELECT kind, at, number, stage, attempt, public, data FROM entries
 WHERE run_id = :run_id AND number > :after AND public >= :public ORDER BY number LIMIT :limit
 
+-- matching --
+-- The series that a filter takes: the beginning of the statements below, which read runs or tallies of these series.
+WITH matching (series) AS (
+    SELECT id FROM series
+    WHERE project_id = :project_id
+        AND (:statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses)))
+        AND (:tags IS NULL OR tag IN (SELECT value FROM json_each(:tags)))
+        AND (:phase IS NULL OR phase = :phase)
+        AND (:workflow IS NULL OR workflow = :workflow)
+        AND (:event_name IS NULL OR event_name = :event_name)
+        AND (:provider IS NULL OR provider = :provider)
+        AND (:model IS NULL OR model = :model)
+)
+
 -- runs_page --
--- Runs, newest first. An empty BLOB sorts after every text: no `before` is before the end.
+-- Runs, newest first. Only the series with the newest heads can have a part in a page, so at most as many are read as
+-- the page has lines. A few runs of each say how far back the page can reach at most; so far each is read.
+, heads (series, newest) AS (
+    SELECT series, (SELECT max(id) FROM runs WHERE runs.series = matching.series AND id >= :first AND id < :end)
+    FROM matching
+),
+nearest (series) AS (SELECT series FROM heads WHERE newest IS NOT NULL ORDER BY newest DESC LIMIT :limit),
+some (id) AS (
+    SELECT found.id FROM nearest CROSS JOIN runs AS found INDEXED BY runs_of_series
+        ON found.series = nearest.series AND found.id IN (
+            SELECT id FROM runs WHERE runs.series = nearest.series AND id >= :first AND id < :end
+            ORDER BY id DESC LIMIT :few)
+),
+page (id) AS (
+    SELECT found.id FROM nearest CROSS JOIN runs AS found INDEXED BY runs_of_series
+        ON found.series = nearest.series AND found.id IN (
+            SELECT id FROM runs WHERE runs.series = nearest.series AND id < :end
+                AND id >= coalesce((SELECT id FROM some ORDER BY id DESC LIMIT 1 OFFSET :limit - 1), :first)
+            ORDER BY id DESC LIMIT :limit)
+    ORDER BY found.id DESC LIMIT :limit
+)
 SELECT id, project_id, workflow, event_name, status, stage, phase, version, generation, created_at, deadline_at,
-    finished_at
+    finished_at, summary
+FROM runs WHERE id IN (SELECT id FROM page) ORDER BY id DESC
+
+-- runs_page_back --
+-- The same, oldest first.
+, heads (series, oldest) AS (
+    SELECT series, (SELECT min(id) FROM runs WHERE runs.series = matching.series AND id >= :first AND id < :end)
+    FROM matching
+),
+nearest (series) AS (SELECT series FROM heads WHERE oldest IS NOT NULL ORDER BY oldest LIMIT :limit),
+some (id) AS (
+    SELECT found.id FROM nearest CROSS JOIN runs AS found INDEXED BY runs_of_series
+        ON found.series = nearest.series AND found.id IN (
+            SELECT id FROM runs WHERE runs.series = nearest.series AND id >= :first AND id < :end
+            ORDER BY id LIMIT :few)
+),
+page (id) AS (
+    SELECT found.id FROM nearest CROSS JOIN runs AS found INDEXED BY runs_of_series
+        ON found.series = nearest.series AND found.id IN (
+            SELECT id FROM runs WHERE runs.series = nearest.series AND id >= :first
+                AND id < coalesce((SELECT id || ' ' FROM some ORDER BY id LIMIT 1 OFFSET :limit - 1), :end)
+            ORDER BY id LIMIT :limit)
+    ORDER BY found.id LIMIT :limit
+)
+SELECT id, project_id, workflow, event_name, status, stage, phase, version, generation, created_at, deadline_at,
+    finished_at, summary
+FROM runs WHERE id IN (SELECT id FROM page) ORDER BY id
+
+-- runs_search --
+-- Runs with a member of their customer data, newest first. Most are passed over by their text alone; they are read in the
+-- order of the list (the plus keeps SQLite from reading them series by series).
+SELECT id, project_id, workflow, event_name, status, stage, phase, version, generation, created_at, deadline_at,
+    finished_at, summary
 FROM runs
-WHERE project_id = :project_id AND id < coalesce(:before, x'')
-    AND (:status IS NULL OR status = :status)
-    AND (:workflow IS NULL OR workflow = :workflow)
-    AND (:event_name IS NULL OR event_name = :event_name)
+WHERE id >= :first AND id < :end AND (summary GLOB :text OR (:bare IS NOT NULL AND summary GLOB :bare))
+    AND +series IN (SELECT series FROM matching)
+    AND EXISTS (
+        SELECT 1 FROM json_each(summary, '$.customer')
+        WHERE key = :key AND CASE WHEN type IN ('true', 'false', 'null') THEN type ELSE CAST(value AS TEXT) END = :value)
 ORDER BY id DESC LIMIT :limit
+
+-- runs_search_back --
+-- The same, oldest first.
+SELECT id, project_id, workflow, event_name, status, stage, phase, version, generation, created_at, deadline_at,
+    finished_at, summary
+FROM runs
+WHERE id >= :first AND id < :end AND (summary GLOB :text OR (:bare IS NOT NULL AND summary GLOB :bare))
+    AND +series IN (SELECT series FROM matching)
+    AND EXISTS (
+        SELECT 1 FROM json_each(summary, '$.customer')
+        WHERE key = :key AND CASE WHEN type IN ('true', 'false', 'null') THEN type ELSE CAST(value AS TEXT) END = :value)
+ORDER BY id LIMIT :limit
+
+-- looked_to --
+-- The last run that a search looks at; none where it looks at all.
+SELECT id FROM runs WHERE id >= :first AND id < :end ORDER BY id DESC LIMIT 1 OFFSET :looked
+
+-- looked_to_back --
+-- The same, oldest first.
+SELECT id FROM runs WHERE id >= :first AND id < :end ORDER BY id LIMIT 1 OFFSET :looked
+
+-- totals --
+-- Ended runs by period, status and class of duration.
+SELECT at / :bucket * :bucket, status, duration_class, sum(runs), sum(prompt_tokens), sum(completion_tokens)
+FROM matching CROSS JOIN series ON series.id = matching.series
+    CROSS JOIN tallies ON span = :span AND tallies.series = matching.series AND at >= :since AND at < :until
+GROUP BY 1, 2, 3
+
+-- standing --
+-- How many runs of open series there are.
+SELECT coalesce(sum(series.phase = 'running'), 0), coalesce(sum(series.phase = 'waiting'), 0)
+FROM series CROSS JOIN runs AS found INDEXED BY runs_of_series ON found.series = series.id
+WHERE series.project_id = :project_id AND series.phase <> 'done'
 
 -- prunable --
 -- Runs that ended long enough ago.
@@ -119,6 +236,36 @@ DELETE FROM due WHERE run_id IN (SELECT value FROM json_each(?))
 -- prune_runs --
 -- Forget runs.
 DELETE FROM runs WHERE id IN (SELECT value FROM json_each(?))
+
+-- strip_bound --
+-- When the last run of a batch ended, if there are so many.
+SELECT finished_at FROM runs WHERE finished_at > ? AND finished_at < ? ORDER BY finished_at LIMIT 1 OFFSET ?
+
+-- strippable --
+-- Runs whose payloads are old enough; all that ended at the same time are of one batch.
+SELECT id, project_id, workflow, event_name, status, stage, phase, version, generation, created_at, deadline_at,
+    finished_at, summary
+FROM runs WHERE finished_at > ? AND finished_at <= ? AND finished_at < ?
+
+-- entries_to_strip --
+-- The log of one run, with the rows it lies in.
+SELECT rowid, kind, at, number, stage, attempt, public, data FROM entries WHERE run_id = ?
+
+-- strip_entry --
+-- What is left of an entry.
+UPDATE entries SET data = ? WHERE rowid = ?
+
+-- strip_deliveries --
+-- Forget what a run's deliveries said. A dead one is kept whole until the run goes: it may have to be sent again.
+UPDATE deliveries SET body = x'7b7d' WHERE run_id = ? AND status = 'delivered'
+
+-- strip_run --
+-- What is left of a run's summary.
+UPDATE runs SET summary = ? WHERE id = ?
+
+-- erasable --
+-- Those of the runs that the project has.
+SELECT id FROM runs WHERE project_id = ? AND id IN (SELECT value FROM json_each(?))
 
 -- heartbeat --
 -- Keep or take a process's lease.
@@ -152,14 +299,17 @@ WITH RECURSIVE targets (lane, target) AS (
             ORDER BY due.target LIMIT 1)
     FROM targets WHERE targets.target IS NOT NULL
 )
-SELECT work.run_id, work.delivery_id, work.project_id, work.due_at,
-    row_number() OVER (PARTITION BY work.lane, work.target ORDER BY work.due_at) AS turn
-FROM targets CROSS JOIN due AS work ON (work.run_id, work.delivery_id) IN (
-    SELECT run_id, delivery_id FROM due
-    WHERE owner IS :owner AND due.lane = targets.lane AND due.target = targets.target AND due_at <= :until
-    ORDER BY due_at LIMIT :limit)
-WHERE targets.target IS NOT NULL
-ORDER BY turn, work.due_at LIMIT :limit
+SELECT run_id, delivery_id, project_id, due_at, turn FROM (
+    SELECT work.run_id, work.delivery_id, work.project_id, work.due_at, work.target,
+        row_number() OVER (PARTITION BY work.lane, work.target ORDER BY work.due_at) AS turn
+    FROM targets CROSS JOIN due AS work ON (work.run_id, work.delivery_id) IN (
+        SELECT run_id, delivery_id FROM due
+        WHERE owner IS :owner AND due.lane = targets.lane AND due.target = targets.target AND due_at <= :until
+        ORDER BY due_at LIMIT :limit)
+    WHERE targets.target IS NOT NULL
+        AND (:allowed IS NULL OR coalesce((SELECT value FROM json_each(:allowed) WHERE key = targets.target), 1) > 0))
+WHERE :allowed IS NULL OR turn <= coalesce((SELECT value FROM json_each(:allowed) WHERE key = target), :limit)
+ORDER BY turn, due_at LIMIT :limit
 
 -- lease_due --
 -- Put work on a process's lease; the list is of pairs.
@@ -184,7 +334,7 @@ FROM deliveries WHERE id IN (SELECT value FROM json_each(?))
 -- All that was ever owed for a run, oldest first.
 SELECT id, run_id, project_id, stage, type, url, lane, body, created_at, due_at, event_name, endpoint_id, attempt,
     expires_at, status
-FROM deliveries WHERE run_id = :run_id AND project_id = :project_id ORDER BY created_at, rowid
+FROM deliveries INDEXED BY deliveries_of_run WHERE run_id = :run_id AND project_id = :project_id ORDER BY created_at, rowid
 
 -- postpone_delivery --
 -- When a delivery given back is due.
@@ -212,7 +362,7 @@ WITH RECURSIVE targets (lane, target) AS (
 )
 SELECT min((SELECT min(due_at) FROM due
     WHERE owner IS NULL AND due.lane = targets.lane AND due.target = targets.target))
-FROM targets WHERE targets.target IS NOT NULL
+FROM targets WHERE targets.target IS NOT NULL AND targets.target NOT IN (SELECT value FROM json_each(:skip))
 
 -- earliest_lease_end --
 -- The earliest end of a lease that holds work of these lanes; a lease that is missing has ended by now.
@@ -224,23 +374,62 @@ WITH RECURSIVE owners (owner) AS (
 SELECT min(coalesce(processes.expires_at, :now))
 FROM owners LEFT JOIN processes ON processes.owner = owners.owner
 WHERE EXISTS (
-    SELECT 1 FROM json_each(:lanes) AS lanes CROSS JOIN due ON due.owner = owners.owner AND due.lane = lanes.value)
+    SELECT 1 FROM json_each(:lanes) AS lanes CROSS JOIN due ON due.owner = owners.owner AND due.lane = lanes.value
+    WHERE due.target NOT IN (SELECT value FROM json_each(:skip)))
+
+-- dead_letters --
+-- How many deliveries were given up.
+SELECT count(*) FROM deliveries WHERE project_id = ? AND status IN ('dead', 'expired')
 
 -- backlog --
 -- How much could be claimed now.
 SELECT count(*) FROM due LEFT JOIN processes ON processes.owner = due.owner
-WHERE (due.owner IS NULL AND due.due_at <= :now)
-    OR (due.owner IS NOT NULL AND coalesce(processes.expires_at, :now) <= :now)
+WHERE ((due.owner IS NULL AND due.due_at <= :now)
+        OR (due.owner IS NOT NULL AND coalesce(processes.expires_at, :now) <= :now))
+    AND due.target NOT IN (SELECT value FROM json_each(:skip))
+
+-- delivery --
+-- One delivery, whole.
+SELECT id, run_id, project_id, stage, type, url, lane, body, created_at, due_at, event_name, endpoint_id, attempt,
+    expires_at, status
+FROM deliveries WHERE id = :delivery_id AND project_id = :project_id
+
+-- delivery_place --
+-- Where a delivery stands in the order of a list.
+SELECT created_at, rowid FROM deliveries WHERE project_id = ? AND id = ?
+
+-- deliveries_page --
+-- Deliveries, newest first, without their bodies. Where the comment is, deliveries.py puts the conditions of a filter.
+SELECT id, run_id, project_id, stage, type, url, lane, x'' AS body, created_at, due_at, event_name, endpoint_id, attempt,
+    expires_at, status
+FROM deliveries
+WHERE project_id = :project_id
+    AND (created_at, rowid) < (:newest, :newest_row) AND (created_at, rowid) > (:oldest, :oldest_row)/* conditions */
+ORDER BY created_at DESC, rowid DESC LIMIT :limit
+
+-- deliveries_page_back --
+-- The same, oldest first.
+SELECT id, run_id, project_id, stage, type, url, lane, x'' AS body, created_at, due_at, event_name, endpoint_id, attempt,
+    expires_at, status
+FROM deliveries
+WHERE project_id = :project_id
+    AND (created_at, rowid) < (:newest, :newest_row) AND (created_at, rowid) > (:oldest, :oldest_row)/* conditions */
+ORDER BY created_at, rowid LIMIT :limit
 
 -- requeue_delivery --
--- Back to the first attempt of a delivery that had ended.
-UPDATE deliveries SET status = 'pending', attempt = 1, due_at = :due_at, expires_at = NULL
-WHERE id = :delivery_id AND project_id = :project_id AND status <> 'pending'
+-- Back to the first attempt of a delivery that had ended, perhaps to another place.
+UPDATE deliveries SET status = 'pending', attempt = 1, due_at = :due_at, expires_at = NULL,
+    url = :url, endpoint_id = :endpoint_id, lane = :lane
+WHERE id = :delivery_id
 
 -- requeue_due --
 -- Make that delivery due.
 INSERT INTO due (run_id, delivery_id, project_id, stage, lane, target, due_at, owner)
-SELECT run_id, id, project_id, stage, lane, coalesce(endpoint_id, url), due_at, NULL FROM deliveries WHERE id = ?
+SELECT run_id, id, project_id, stage, :lane, :target, :due_at, NULL FROM deliveries WHERE id = :delivery_id
+
+-- newest_of_run --
+-- The number of a run's newest entry, for what is written beside it.
+SELECT newest FROM runs WHERE id = ?
 
 -- document --
 -- One document.
@@ -283,6 +472,15 @@ WHERE markers.expires_at <= :now
 -- marker --
 -- The marker that is there.
 SELECT value FROM markers WHERE project_id = :project_id AND scope = :scope AND key = :key
+
+-- marker_alive --
+-- The marker that is there and has not expired.
+SELECT value FROM markers
+WHERE project_id = :project_id AND scope = :scope AND key = :key AND expires_at > :now
+
+-- remove_marker --
+-- Take a marker away.
+DELETE FROM markers WHERE project_id = ? AND scope = ? AND key = ?
 
 -- forget_markers --
 -- A few dead markers: each new one clears away more than it adds.

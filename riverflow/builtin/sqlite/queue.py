@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from sqlite3 import Connection
 from typing import Any
 
-from ...codec import encode
-from ...models import Claim, Delivery, Settlement
+from ...codec import decode, encode
+from ...models import Claim, Delivery, Entry, Settlement, Target
+from ...ports import DeliveryFilter, DeliveryPage
+from .deliveries import delivery_of, find_deliveries, requeue
 from .queries import query
 from .rows import NO_DELIVERY, RUN_LANE, delivery_from
 from .worker import Worker
@@ -30,9 +32,17 @@ class SqliteQueue:
 
         await self._writer.change(change)
 
-    async def claim_due(self, owner: str, now: float, *, lanes: Iterable[str], limit: int) -> tuple[Claim, ...]:
-        able = _lanes(lanes)
-        return await self._writer.change(lambda db: _claim(db, owner, now, able, limit))
+    async def claim_due(
+        self,
+        owner: str,
+        now: float,
+        *,
+        lanes: Iterable[str],
+        limit: int,
+        allowed: Mapping[str, int] | None = None,
+    ) -> tuple[Claim, ...]:
+        wanted = {"lanes": _lanes(lanes), "limit": limit, "allowed": encode(allowed).decode() if allowed else None}
+        return await self._writer.change(lambda db: _claim(db, owner, now, wanted))
 
     async def settle(self, settlement: Settlement) -> int:
         number: int = await self._writer.submit(settlement)
@@ -53,8 +63,8 @@ class SqliteQueue:
 
         await self._writer.change(change)
 
-    async def next_due(self, now: float, lanes: Iterable[str]) -> float | None:
-        wanted = {"now": now, "lanes": _lanes(lanes)}
+    async def next_due(self, now: float, lanes: Iterable[str], *, skip: Iterable[str] = ()) -> float | None:
+        wanted = {"now": now, "lanes": _lanes(lanes), "skip": _json(skip)}
 
         def look(db: Connection) -> float | None:
             times = [db.execute(query(name), wanted).fetchone()[0] for name in ("earliest_due", "earliest_lease_end")]
@@ -62,8 +72,13 @@ class SqliteQueue:
 
         return await self._reader.look(look)
 
-    async def backlog(self, now: float) -> int:
-        row = await self._reader.look(lambda db: db.execute(query("backlog"), {"now": now}).fetchone())
+    async def backlog(self, now: float, *, skip: Iterable[str] = ()) -> int:
+        wanted = {"now": now, "skip": _json(skip)}
+        row = await self._reader.look(lambda db: db.execute(query("backlog"), wanted).fetchone())
+        return int(row[0])
+
+    async def dead_letters(self, project_id: str) -> int:
+        row = await self._reader.look(lambda db: db.execute(query("dead_letters"), (project_id,)).fetchone())
         return int(row[0])
 
     async def deliveries(self, project_id: str, run_id: str) -> tuple[Delivery, ...]:
@@ -71,50 +86,68 @@ class SqliteQueue:
         rows = await self._reader.look(lambda db: db.execute(query("deliveries_of_run"), wanted).fetchall())
         return tuple(map(delivery_from, rows))
 
-    async def requeue(self, project_id: str, delivery_id: str, due_at: float) -> bool:
-        wanted = {"project_id": project_id, "delivery_id": delivery_id, "due_at": due_at}
+    async def delivery(self, project_id: str, delivery_id: str) -> Delivery | None:
+        return await self._reader.look(lambda db: delivery_of(db, project_id, delivery_id))
 
-        def change(db: Connection) -> bool:
-            if db.execute(query("requeue_delivery"), wanted).rowcount == 0:
-                return False
-            db.execute(query("requeue_due"), (delivery_id,))
-            return True
+    async def find_deliveries(
+        self,
+        project_id: str,
+        wanted: DeliveryFilter,
+        *,
+        before: str | None = None,
+        after: str | None = None,
+        limit: int = 100,
+    ) -> DeliveryPage:
+        return await self._reader.look(lambda db: find_deliveries(db, project_id, wanted, before, after, limit))
 
-        return await self._writer.change(change)
+    async def requeue(
+        self,
+        project_id: str,
+        delivery_id: str,
+        due_at: float,
+        *,
+        to: Target | None = None,
+        entry: Entry | None = None,
+    ) -> int | None:
+        return await self._writer.change(lambda db: requeue(db, project_id, delivery_id, due_at, to, entry))
 
 
 def _lanes(lanes: Iterable[str]) -> str:
     return encode([RUN_LANE, *sorted(set(lanes))]).decode()
 
 
-def _claim(db: Connection, owner: str, now: float, lanes: str, limit: int) -> tuple[Claim, ...]:
-    taken = _claimable(db, now, lanes, limit)
+def _claim(db: Connection, owner: str, now: float, wanted: dict[str, Any]) -> tuple[Claim, ...]:
+    taken = _claimable(db, now, wanted)
     if not taken:
         return ()
     keys = [(run_id, delivery_id) for run_id, delivery_id, *_ in taken]
     db.execute(query("lease_due"), (owner, encode(keys).decode()))
-    db.execute(query("raise_generation"), (_json(run_id for run_id, delivery_id in keys if not delivery_id),))
+    runs = _json(run_id for run_id, delivery_id in keys if not delivery_id)
+    db.execute(query("raise_generation"), (runs,))
+    generations = {row[0]: row[3] for row in decode(db.execute(query("run_heads"), (runs,)).fetchone()[0])}
     orphans = _json(delivery_id for _, delivery_id, *_, last_owner in taken if delivery_id and last_owner is not None)
     db.execute(query("raise_attempt"), (orphans,))
     rows = db.execute(query("deliveries_by_id"), (_json(delivery_id for _, delivery_id in keys if delivery_id),))
     deliveries = {row[0]: delivery_from(row) for row in rows.fetchall()}
     return tuple(
-        Claim(run_id=run_id, project_id=project_id, delivery=deliveries[delivery_id] if delivery_id else None)
+        Claim(run_id=run_id, project_id=project_id, delivery=deliveries[delivery_id])
+        if delivery_id
+        else Claim(run_id=run_id, project_id=project_id, generation=generations[run_id])
         for run_id, delivery_id, project_id, *_ in taken
     )
 
 
-def _claimable(db: Connection, now: float, lanes: str, limit: int) -> Sequence[Any]:
+def _claimable(db: Connection, now: float, wanted: dict[str, Any]) -> Sequence[Any]:
     """What may be taken, in turns over nobody's work and each dead process's; a row ends with its last owner."""
     dead = [owner for (owner,) in db.execute(query("dead_owners"), (now,)).fetchall()]
     found = []
     for last_owner in (None, *dead):
         # What a dead process held, it was about to do: nobody else watches its due time, and `next_due` says so.
         until = now if last_owner is None else math.inf
-        wanted = {"owner": last_owner, "until": until, "lanes": lanes, "limit": limit}
-        found += [(*row, last_owner) for row in db.execute(query("claimable"), wanted).fetchall()]
+        rows = db.execute(query("claimable"), {**wanted, "owner": last_owner, "until": until}).fetchall()
+        found += [(*row, last_owner) for row in rows]
     found.sort(key=lambda row: (row[4], row[3]))
-    return found[:limit]
+    return found[: wanted["limit"]]
 
 
 def _json(ids: Iterable[str]) -> str:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...models import Delivery, Document, Entry, Json, Run
+import msgspec
+
+from ...codec import encode
+from ...models import Delivery, Document, Entry, Json, Run, Summary
 
 __all__ = [
     "NO_DELIVERY",
@@ -35,7 +38,10 @@ NO_TEXT, NO_NUMBER = "", -1
 """What stands for None in rows that are written in bulk; queries.sql says why."""
 
 
-def run_row(run: Run, newest: int) -> Row:
+_summary = msgspec.json.Decoder(Summary)
+
+
+def run_row(run: Run, newest: int, series: int) -> Row:
     return (
         run.id,
         run.project_id,
@@ -50,6 +56,8 @@ def run_row(run: Run, newest: int) -> Row:
         NO_NUMBER if run.deadline_at is None else run.deadline_at,
         NO_NUMBER if run.finished_at is None else run.finished_at,
         newest,
+        encode(run.summary).decode(),
+        series,
     )
 
 
@@ -67,6 +75,7 @@ def run_from(row: Row) -> Run:
         created_at=row[9],
         deadline_at=row[10],
         finished_at=row[11],
+        summary=_summary.decode(row[12]),
     )
 
 
@@ -146,7 +155,7 @@ def due_delivery_row(delivery: Delivery, owner: str) -> Row:
         delivery.project_id,
         delivery.stage,
         delivery.lane,
-        delivery.endpoint_id or delivery.url,
+        delivery.endpoint_id or delivery.target,
         delivery.due_at,
         owner,
     )

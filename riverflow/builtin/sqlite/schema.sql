@@ -16,11 +16,43 @@ CREATE TABLE runs (
     created_at  REAL NOT NULL,
     deadline_at REAL,
     finished_at REAL,
-    newest      INTEGER NOT NULL -- the number of the run's newest entry
+    newest      INTEGER NOT NULL, -- the number of the run's newest entry
+    summary     TEXT NOT NULL DEFAULT '{}', -- models.Summary as JSON
+    series      INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 
-CREATE INDEX runs_of_project ON runs (project_id, id);
+CREATE INDEX runs_of_series ON runs (series, id);
 CREATE INDEX runs_finished ON runs (finished_at) WHERE finished_at IS NOT NULL;
+
+-- Runs that lists tell apart by the same words. There are few series and many runs: a list takes the newest of each that
+-- is wanted, so one index of numbers serves every filter. The id of a series is a hash of its words.
+CREATE TABLE series (
+    id         INTEGER PRIMARY KEY,
+    project_id TEXT NOT NULL,
+    tag        TEXT NOT NULL,
+    workflow   TEXT NOT NULL,
+    event_name TEXT NOT NULL,
+    provider   TEXT NOT NULL,
+    model      TEXT NOT NULL,
+    status     TEXT NOT NULL,
+    phase      TEXT NOT NULL
+);
+
+CREATE INDEX series_of_project ON series (project_id);
+
+-- How many runs of a series ended in a minute (for the last days) and in an hour (for ever), by classes of duration.
+-- Each is counted twice: in its own series, and in one of its project, tag and status alone (with no phase), from which
+-- the figures of everything are added up.
+CREATE TABLE tallies (
+    span              INTEGER NOT NULL, -- 60 or 3600
+    series            INTEGER NOT NULL,
+    at                INTEGER NOT NULL, -- when it begins
+    duration_class    INTEGER NOT NULL,
+    runs              INTEGER NOT NULL,
+    prompt_tokens     INTEGER NOT NULL,
+    completion_tokens INTEGER NOT NULL,
+    PRIMARY KEY (span, series, at, duration_class)
+) WITHOUT ROWID;
 
 -- A rowid table: entries are of any size, and a tree of large rows is filled fastest at its end.
 CREATE TABLE entries (
@@ -56,6 +88,10 @@ CREATE TABLE deliveries (
 );
 
 CREATE INDEX deliveries_of_run ON deliveries (run_id);
+CREATE INDEX deliveries_by_time ON deliveries (project_id, created_at);
+CREATE INDEX deliveries_of_endpoint ON deliveries (endpoint_id, created_at) WHERE endpoint_id IS NOT NULL;
+CREATE INDEX deliveries_dead ON deliveries (project_id, created_at) WHERE status IN ('dead', 'expired');
+CREATE INDEX deliveries_given_up ON deliveries (project_id, status) WHERE status IN ('dead', 'expired');
 
 -- Hot and small: one row for each run that is not done (delivery_id and lane are empty) and for each pending delivery.
 CREATE TABLE due (

@@ -6,17 +6,12 @@ It speaks raw bytes on purpose: no HTTP library would send what a hostile peer s
 from __future__ import annotations
 
 import asyncio
-import shutil
 import ssl
-import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import NamedTuple
 
-import pytest
-
-__all__ = ["Received", "Receiver", "Reply", "answer", "certificate", "receiving"]
+__all__ = ["Received", "Receiver", "Reply", "answer", "receiving"]
 
 Reply = bytes | Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -107,20 +102,6 @@ async def receiving(tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") 
     finally:
         server.close()
         await receiver.aclose()
-
-
-def certificate(directory: Path, name: str) -> tuple[ssl.SSLContext, bytes]:
-    """A server's TLS context for `name`, and the certificate (PEM) that a client must trust for it. Skips the test
-    where there is no `openssl` command."""
-    if shutil.which("openssl") is None:
-        pytest.skip("needs the openssl command")
-    key, chain = directory / "key.pem", directory / "chain.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2".split()  # noqa: SIM905
-    command += ["-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-addext", "basicConstraints=CA:FALSE"]
-    subprocess.run([*command, "-keyout", str(key), "-out", str(chain)], check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(chain, key)
-    return context, chain.read_bytes()
 
 
 async def _read_request(reader: asyncio.StreamReader, connection: int) -> Received:

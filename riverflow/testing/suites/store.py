@@ -15,13 +15,16 @@ from ...ports import Store
 from .store_cases import HTTP, ME, MINE, NOW, YOU
 from .store_deliveries import DeliveryCases
 from .store_documents import DocumentCases
+from .store_isolation import IsolationCases
+from .store_listing import ListingCases
 from .store_log import RunLogCases
 from .store_queue import ClaimCases
+from .store_replays import ReplayCases
 
 __all__ = ["StoreSuite"]
 
 
-class StoreSuite(RunLogCases, ClaimCases, DeliveryCases, DocumentCases):
+class StoreSuite(RunLogCases, ListingCases, ClaimCases, DeliveryCases, ReplayCases, DocumentCases, IsolationCases):
     """Subclass it in a test module, and give it stores through the fixture `make`::
 
         class TestMine(StoreSuite):

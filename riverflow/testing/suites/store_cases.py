@@ -84,7 +84,13 @@ class StoreCases:
         return msgspec.structs.replace(delivery, **changes)
 
     def settlement_of(
-        self, delivery: Delivery, status: DeliveryStatus, *, attempt: int = 1, due_at: float | None = None
+        self,
+        delivery: Delivery,
+        status: DeliveryStatus,
+        *,
+        attempt: int = 1,
+        due_at: float | None = None,
+        **more: Any,
     ) -> Settlement:
         return Settlement(
             delivery_id=delivery.id,
@@ -93,6 +99,7 @@ class StoreCases:
             status=status,
             entry=self.entry(f"delivery.{status}", attempt=attempt),
             due_at=due_at,
+            **more,
         )
 
     async def accept(self, store: Store, run: Run, *deliveries: Delivery, owner: str = ME) -> None:

@@ -82,6 +82,18 @@ class DocumentCases(StoreCases):
         await store.documents.delete(MINE, "key", "k")
         assert await store.documents.changes() == seen[-1]
 
+    async def test_a_silent_write_is_written_and_not_counted(self, store: Store) -> None:
+        await store.documents.put(MINE, "key_use", "k", b"1", now=NOW)
+        before = await store.documents.changes()
+        assert await store.documents.put(MINE, "key_use", "k", b"2", now=NOW, silent=True) == 2
+        assert await store.documents.put(MINE, "key_use", "other", b"1", now=NOW, silent=True) == 1
+        assert await store.documents.changes() == before
+        document = await store.documents.get(MINE, "key_use", "k")
+        assert document is not None
+        assert (document.version, document.body) == (2, b"2")
+        await store.documents.put(MINE, "key_use", "k", b"3", now=NOW)
+        assert await store.documents.changes() > before
+
     async def test_a_marker_is_left_once(self, store: Store) -> None:
         mark = store.documents.mark
         assert await mark(MINE, "idempotency", "a", b"first", now=NOW, expires_at=NOW + 10) is None
@@ -95,6 +107,18 @@ class DocumentCases(StoreCases):
         await mark(MINE, "token", "a", b"first", now=NOW, expires_at=NOW + 10)
         assert await mark(MINE, "token", "a", b"second", now=NOW + 10, expires_at=NOW + 20) is None
         assert await mark(MINE, "token", "a", b"third", now=NOW + 11, expires_at=NOW + 21) == b"second"
+
+    async def test_a_marker_is_found_until_it_expires_and_by_its_project_alone(self, store: Store) -> None:
+        marked = store.documents.marked
+        assert await marked(MINE, "idempotency", "a", now=NOW) is None
+        await store.documents.mark(MINE, "idempotency", "a", b"first", now=NOW, expires_at=NOW + 10)
+        assert await marked(MINE, "idempotency", "a", now=NOW + 9) == b"first"
+        assert await marked(MINE, "idempotency", "a", now=NOW + 10) is None
+        assert await marked(MINE, "token", "a", now=NOW) is None
+        assert await marked(MINE, "idempotency", "b", now=NOW) is None
+        assert await marked(THEIRS, "idempotency", "a", now=NOW) is None
+        assert await store.documents.mark(MINE, "idempotency", "b", b"", now=NOW, expires_at=NOW + 10) is None
+        assert await marked(MINE, "idempotency", "b", now=NOW) == b""
 
     async def test_of_many_who_mark_one_is_first(self, store: Store) -> None:
         values = [b"%d" % number for number in range(8)]

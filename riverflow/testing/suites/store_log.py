@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from ...errors import VersionConflict
-from ...models import Append
+from ...models import Append, Entry, Json
 from ...ports import Store
 from .store_cases import HTTP, ME, MINE, NOW, THEIRS, YOU, StoreCases
 
@@ -183,25 +183,6 @@ class RunLogCases(StoreCases):
         assert ([entry.number for entry in shown.entries], shown.latest) == ([4, 6], 7)
         assert (nothing.entries, nothing.latest) == ((), 7)
 
-    async def test_runs_are_listed_newest_first_by_page_and_filter(self, store: Store) -> None:
-        for number in range(1, 8):
-            workflow, event_name = ("chat", None) if number % 2 else ("draft", "enrich")
-            await self.accept(store, self.run_of(number, workflow=workflow, event_name=event_name))
-        await self.end(store, self.run_of(3))
-        first = await store.log.runs(MINE, limit=4)
-        rest = await store.log.runs(MINE, limit=4, before=first.next_before)
-        assert [run.id[-1] for run in first.runs + rest.runs] == list("7654321")
-        assert rest.next_before is None
-        assert [run.id[-1] for run in (await store.log.runs(MINE, workflow="draft")).runs] == list("642")
-        assert [run.id[-1] for run in (await store.log.runs(MINE, event_name="enrich", limit=1)).runs] == ["6"]
-        assert [run.id[-1] for run in (await store.log.runs(MINE, status="success")).runs] == ["3"]
-        assert (await store.log.runs(MINE, status="error")).runs == ()
-
-    async def test_a_page_that_is_just_full_is_the_last(self, store: Store) -> None:
-        for number in (1, 2):
-            await self.accept(store, self.run_of(number))
-        assert (await store.log.runs(MINE, limit=2)).next_before is None
-
     async def test_another_project_s_runs_do_not_exist(self, store: Store) -> None:
         run = self.run_of(1)
         await self.accept(store, run)
@@ -236,6 +217,41 @@ class RunLogCases(StoreCases):
         page = await store.log.entries_after(MINE, run.id, 0)
         assert page is not None
         assert [(entry.number, entry.kind) for entry in page.entries] == [(1, "run.accepted")]
+
+    async def test_payloads_are_forgotten_and_the_story_stays(self, store: Store) -> None:
+        said = Json(b'{"plan":{"workflow":"w","customer_data":{"a":1}},"request":{"b":2}}')
+        runs = [self.run_of(number) for number in (1, 2, 3)]
+        for run, at in zip(runs, (NOW, NOW + 5, NOW + 10), strict=True):
+            accepted = Entry(kind="run.accepted", at=NOW, data=said)
+            await store.log.append(Append(run=run, owner=ME, entries=(accepted,)))
+            await self.end(store, run, at)
+        assert await store.log.strip(0.0, NOW + 10) == (2, NOW + 10)
+        assert await store.log.strip(NOW + 10, NOW + 10) == (0, NOW + 10)
+        left = b'{"plan":{"workflow":"w"},"request":null}'
+        for run, wanted in zip(runs, (left, left, bytes(said)), strict=True):
+            page = await store.log.entries_after(MINE, run.id, 0)
+            assert page is not None
+            assert (page.entries[0].number, page.entries[0].kind) == (1, "run.accepted")
+            assert bytes(page.entries[0].data) == wanted
+
+    async def test_forgetting_payloads_goes_on_where_it_stopped(self, store: Store) -> None:
+        for number in range(1, 6):
+            await self.accept(store, self.run_of(number))
+            await self.end(store, self.run_of(number), NOW + number)
+        went, reached = await store.log.strip(0.0, NOW + 100, limit=2)
+        assert (went, reached) == (2, NOW + 2)
+        assert await store.log.strip(reached, NOW + 100, limit=99) == (3, NOW + 100)
+
+    async def test_single_runs_are_erased_of_ones_own_project_only(self, store: Store) -> None:
+        runs = [self.run_of(number) for number in (1, 2)]
+        for run in runs:
+            await self.accept(store, run, self.delivery_of(run, run.id[-1]))
+        ids = [run.id for run in runs]
+        assert await store.log.erase("another", ids) == 0
+        assert await store.log.erase(MINE, [ids[0], "nobody"]) == 1
+        assert await store.log.load(MINE, ids[0]) is None
+        assert await store.queue.deliveries(MINE, ids[0]) == ()
+        assert await store.log.load(MINE, ids[1]) is not None
 
     async def test_prune_stops_at_its_limit_oldest_first(self, store: Store) -> None:
         await asyncio.gather(*(self.accept(store, self.run_of(number)) for number in range(1, 131)))

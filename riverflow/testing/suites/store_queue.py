@@ -65,6 +65,14 @@ class ClaimCases(StoreCases):
             assert stored is not None
             assert (stored.run.generation, stored.run.version) == (generation, 1)
 
+    async def test_a_claim_says_the_generation_that_it_has_brought_a_run_to(self, store: Store) -> None:
+        run = await self.ended(store)
+        await self.accept(store, self.run_of(1))
+        await self.follow(store, run, self.delivery_of(run, "a"))
+        claims = await self.claim(store) + await self.claim(store, NOW + 100, owner="process_third")
+        told = [(claim.run_id == run.id, claim.generation) for claim in claims]
+        assert sorted(told, key=repr) == [(False, 2), (False, 3), (True, None), (True, None)]
+
     async def test_a_claimed_delivery_is_whole(self, store: Store) -> None:
         run = await self.ended(store)
         delivery = self.delivery_of(

@@ -50,7 +50,8 @@ async def test_the_app_gets_an_ordinary_request() -> None:
         return PlainTextResponse("thanks", 201)
 
     sender = AsgiSender(lambda: app_of(hook), "https://river.example/prefix")
-    assert await sender.send(delivery(), SIGNED, 5) == Answer(status=201, body=b"thanks")
+    headers = {"content-length": "6", "content-type": "text/plain; charset=utf-8"}
+    assert await sender.send(delivery(), SIGNED, 5) == Answer(status=201, body=b"thanks", headers=headers)
     assert seen == [
         "https://river.example/hooks/ai?x=1",
         b'{"a":1}',

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from riverflow.builtin.http.guard import DIALLED, FRESH, REMEMBERED, Guard
+from riverflow.egress import Egress
 from riverflow.errors import HttpError
 from riverflow.testing import FakeClock
 
@@ -34,7 +35,7 @@ class Resolver:
 
 
 def guard(resolver: Resolver, clock: FakeClock | None = None, *, development: bool = False) -> Guard:
-    return Guard(clock or FakeClock(), development=development, resolve=resolver)
+    return Guard(clock or FakeClock(), Egress(development=development, ports=frozenset({8443})), resolver)
 
 
 async def code_of(guard: Guard, url: str = URL) -> str:
@@ -85,7 +86,7 @@ async def test_resolving_is_bounded_in_time() -> None:
         return []
 
     with pytest.raises(HttpError) as caught:
-        await Guard(FakeClock(), development=False, resolve=never).vet(URL, "delivery", 0.01)
+        await Guard(FakeClock(), Egress(), never).vet(URL, "delivery", 0.01)
     assert caught.value.code == "timeout"
 
 
@@ -155,5 +156,5 @@ async def test_what_is_remembered_is_bounded() -> None:
 
 
 async def test_the_system_resolver_is_the_default() -> None:
-    destination = await Guard(FakeClock(), development=True).vet("http://localhost:8080/", "delivery", 5)
+    destination = await Guard(FakeClock(), Egress(development=True)).vet("http://localhost:8080/", "delivery", 5)
     assert set(destination.addresses) <= {"127.0.0.1", "::1"}

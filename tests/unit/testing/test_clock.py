@@ -101,3 +101,24 @@ async def test_waiting_in_vain_says_how_many_there_are(clock: FakeClock) -> None
 async def test_time_does_not_go_back(clock: FakeClock) -> None:
     with pytest.raises(ValueError, match="forward"):
         await clock.advance(-1)
+
+
+async def test_leaping_wakes_who_fell_due_once_and_afterwards() -> None:
+    clock = FakeClock()
+    woken: list[float] = []
+
+    async def every_second() -> None:
+        while True:
+            await clock.sleep(1)
+            woken.append(clock.monotonic())
+
+    task = asyncio.create_task(every_second())
+    await clock.wait_for_sleepers(1)
+    await clock.leap(86_400)
+    assert woken == [86_400]
+    await clock.advance(1)
+    assert woken == [86_400, 86_401]
+    with pytest.raises(ValueError, match="forward"):
+        await clock.leap(-1)
+    task.cancel()
+    await asyncio.wait([task])

@@ -1,0 +1,82 @@
+"""What operators are told of riverflow itself: runs that failed, callbacks that did not come, deliveries given up,
+endpoints switched off.
+
+Pure: who is told is a list of targets, and the bodies say where to look, not what was in it. A delivery of this kind is
+made nowhere else.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import _payloads, codec
+from .models import Delivery, Failed, Json, Record, Target, lane_of
+
+__all__ = ["callback_overdue", "operation", "run_failed"]
+
+
+def run_failed(record: Record, failure: Failed, now: float, targets: tuple[Target, ...]) -> tuple[Delivery, ...]:
+    """`run.failed`: a run has ended as `error`."""
+    said = {"stage": record.run.stage, "error": {"code": failure.code, "message": failure.message}}
+    return _of_run("run.failed", record, said, now, targets)
+
+
+def callback_overdue(record: Record, now: float, targets: tuple[Target, ...]) -> tuple[Delivery, ...]:
+    """`callback.overdue`: nobody has answered a hand-off in time."""
+    deadline = record.run.deadline_at
+    said = {"stage": record.run.stage, "deadline_at": _payloads.iso(now if deadline is None else deadline)}
+    return _of_run("callback.overdue", record, said, now, targets)
+
+
+def operation(
+    type: str,
+    said: Json,
+    now: float,
+    targets: tuple[Target, ...],
+    *,
+    name: str,
+    run_id: str,
+    project_id: str,
+    stage: str,
+    event_name: str | None,
+) -> tuple[Delivery, ...]:
+    """One delivery to each target, in the envelope `{type, timestamp, channel_id, data}`. Their ids follow from
+    `name`, which is given once."""
+    if not targets:
+        return ()
+    body = codec.splice(type=type, timestamp=_payloads.iso(now), channel_id=run_id, data=said)
+    return tuple(
+        Delivery(
+            id=f"{name}_{number}",
+            run_id=run_id,
+            project_id=project_id,
+            stage=stage,
+            type=type,
+            event_name=event_name,
+            url=target.url,
+            lane=lane_of(target.url),
+            endpoint_id=target.endpoint_id,
+            body=_payloads.written(body, target),
+            created_at=now,
+            due_at=now,
+        )
+        for number, target in enumerate(targets)
+    )
+
+
+def _of_run(
+    type: str, record: Record, said: dict[str, Any], now: float, targets: tuple[Target, ...]
+) -> tuple[Delivery, ...]:
+    run = record.run
+    data = codec.splice(channel_id=run.id, workflow=run.workflow, event=run.event_name, **said)
+    return operation(
+        type,
+        Json(data),
+        now,
+        targets,
+        name=f"msg_{run.id.replace('-', '')}_{type.replace('.', '_')}",
+        run_id=run.id,
+        project_id=run.project_id,
+        stage=record.plan.stages[-1].name,
+        event_name=run.event_name,
+    )

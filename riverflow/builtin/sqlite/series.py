@@ -1,0 +1,112 @@
+"""What runs are listed and counted by: their series, and the tallies of those that ended.
+
+Arithmetic and memory only; the ledger writes the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from hashlib import blake2b
+
+from ...codec import encode
+from ...models import Run, duration_class
+from .rows import NO_TEXT, Row
+
+__all__ = ["HOUR", "MINUTE", "Catalogue", "Tallies", "series_of", "whole_of"]
+
+MINUTE, HOUR = 60, 3600
+
+_KEPT = 49 * HOUR  # minutes of the last two days, and one hour for clocks that differ
+_WORDS = 4096  # series whose numbers are remembered
+
+Words = tuple[str, ...]
+
+
+def series_of(run: Run) -> tuple[int, Words]:
+    """The number of a run's series, and the words that it stands for."""
+    summary = run.summary
+    words = (
+        run.project_id,
+        summary.tag,
+        run.workflow,
+        run.event_name or NO_TEXT,
+        summary.provider,
+        summary.model,
+        run.status,
+        run.phase,
+    )
+    return _number(words), words
+
+
+def whole_of(run: Run) -> tuple[int, Words]:
+    """The number and the words of what an ended run is counted in beside its own series: project, tag and status."""
+    words = (run.project_id, run.summary.tag, NO_TEXT, NO_TEXT, NO_TEXT, NO_TEXT, run.status, NO_TEXT)
+    return _number(words), words
+
+
+@lru_cache(maxsize=_WORDS)
+def _number(words: Words) -> int:
+    """63 bits of a hash: processes that share a file number alike without asking each other. Small numbers are left to
+    the migration, which has no hash."""
+    return int.from_bytes(blake2b(encode(words), digest_size=8).digest(), "big") >> 1 | 1 << 62
+
+
+class Catalogue:
+    """The series that the database is known to have, and the newest minute that was tallied. One writer's."""
+
+    __slots__ = ("_known", "_minute")
+
+    def __init__(self) -> None:
+        self._known: set[int] = set()
+        self._minute = 0
+
+    def lacks(self, number: int) -> bool:
+        return number not in self._known
+
+    def learn(self, numbers: Iterable[int]) -> None:
+        if len(self._known) > _WORDS:
+            self._known.clear()
+        self._known.update(numbers)
+
+    def forget(self) -> None:
+        """What was learnt may have been rolled back."""
+        self._known.clear()
+        self._minute = 0
+
+    def outdated(self, minute: int) -> int | None:
+        """Where a minute is the first of its kind: before when minutes need not be kept any longer."""
+        if minute <= self._minute:
+            return None
+        self._minute = minute
+        return minute - _KEPT
+
+
+class Tallies:
+    """Runs that ended, counted."""
+
+    __slots__ = ("_counted", "newest")
+
+    def __init__(self) -> None:
+        self._counted: dict[tuple[int, int, int, int], list[int]] = {}
+        self.newest = 0
+
+    def add(self, run: Run, own: int, whole: int) -> None:
+        """Count a run that is done, in its own series and in that of everything."""
+        at = run.finished_at or run.created_at
+        minute = int(at) // MINUTE * MINUTE
+        self.newest = max(self.newest, minute)
+        key = (own, whole, minute, duration_class(at - run.created_at))
+        counted = self._counted.get(key)
+        if counted is None:
+            counted = self._counted[key] = [0, 0, 0]
+        counted[0] += 1
+        counted[1] += run.summary.prompt_tokens
+        counted[2] += run.summary.completion_tokens
+
+    def rows(self) -> Iterable[Row]:
+        """One for each minute and hour and each series."""
+        for (own, whole, minute, its_class), counted in self._counted.items():
+            for series in (own, whole):
+                yield (MINUTE, series, minute, its_class, *counted)
+                yield (HOUR, series, minute // HOUR * HOUR, its_class, *counted)

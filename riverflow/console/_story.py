@@ -1,0 +1,108 @@
+"""The log of a run as sentences: what each entry means, and what there is to look at in it.
+
+A kind of entry that is not known here is shown by its own name; nothing is left out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from .. import codec
+from .._queries import RequestDetail
+from ..errors import InvalidRequest
+from ._format import duration
+from ._lanes import place_of
+
+__all__ = ["Told", "story_of"]
+
+_SECTIONS = (("request_headers", "Request headers"), ("response_headers", "Response headers"), ("response", "Response"))
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry: when, how it went (icon and tone), in words, and its data. `sections` are parts of the data that are
+    worth a heading of their own."""
+
+    number: int
+    at: float
+    kind: str
+    public: bool
+    icon: str
+    tone: str
+    title: str
+    detail: str
+    data: str
+    sections: tuple[tuple[str, Any], ...] = ()
+
+
+def story_of(detail: RequestDetail) -> tuple[Told, ...]:
+    """All entries that were read, in order."""
+    return tuple(_told(entry) for entry in detail.entries)
+
+
+def _told(entry: Any) -> Told:
+    data = _decoded(entry.data.text) if entry.data.whole else {}
+    icon, tone, title, detail = _words(entry, data)
+    sections = tuple((name, data[key]) for key, name in _SECTIONS if data.get(key))
+    return Told(
+        number=entry.number,
+        at=entry.at,
+        kind=entry.kind,
+        public=entry.public,
+        icon=icon,
+        tone=tone,
+        title=title,
+        detail=detail,
+        data=entry.data.text,
+        sections=sections,
+    )
+
+
+def _decoded(text: str) -> dict[str, Any]:
+    try:
+        data = codec.decode(text.encode())
+    except InvalidRequest:
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _words(entry: Any, data: dict[str, Any]) -> tuple[str, str, str, str]:
+    stage = entry.stage or ""
+    if entry.kind == "delivery.attempted":
+        return _attempted(entry, data)
+    if entry.kind == "stage.failed":
+        return "bad", "bad", f"{stage} failed", f"{data.get('code', '')}: {data.get('message', '')}".strip(": ")
+    if entry.kind == "callback.received":
+        good = data.get("form") == "success"
+        said = "an answer" if good else f"an error: {data.get('code') or data.get('message') or ''}"
+        via = data.get("via", "callback")
+        return "inbound", "ok" if good else "bad", f"{stage} was answered", f"{said}, by {via}"
+    if entry.kind == "stage.completed":
+        return "check", "ok", f"{stage} finished", "" if (entry.attempt or 1) == 1 else f"attempt {entry.attempt}"
+    known = {
+        "run.accepted": ("check", "idle", "Accepted", ""),
+        "run.ai_generated": ("broadcast", "think", "The browser was told: the AI has answered", "ai_generated"),
+        "run.completed": ("broadcast", "ok", "The browser was told the result", str(data.get("status", ""))),
+        "run.failed": ("broadcast", "bad", "The browser was told: it failed", str(data.get("message", ""))),
+        "callback.timed_out": ("wait", "bad", f"{stage} waited in vain", f"due by {data.get('deadline_at', '')}"),
+        "stage.unattended": ("warn", "wait", f"Nobody takes {stage}", str(data.get("message", ""))),
+    }
+    return known.get(entry.kind, ("idle", "idle", entry.kind, stage))
+
+
+def _attempted(entry: Any, data: dict[str, Any]) -> tuple[str, str, str, str]:
+    place, outcome = place_of(str(data.get("url", ""))), data.get("outcome", "")
+    icon, tone = {
+        "delivered": ("ok", "ok"),
+        "retrying": ("again", "wait"),
+        "dead": ("bad", "bad"),
+        "expired": ("gone", "idle"),
+    }.get(outcome, ("idle", "idle"))
+    took = duration((data.get("duration_ms") or 0) / 1000)
+    answer = data.get("status") or data.get("error") or outcome
+    words = {"delivered": "took it", "retrying": "did not take it; it is tried again", "dead": "was given up"}
+    title = f"{place} {words.get(outcome, 'was no longer waited for' if outcome == 'expired' else outcome)}"
+    message = data.get("message")
+    detail = f"{data.get('type', '')} · attempt {entry.attempt or 1} · {answer} after {took}"
+    return icon, tone, title, f"{detail} · {message}" if message else detail

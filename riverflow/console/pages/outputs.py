@@ -1,0 +1,127 @@
+"""Structured outputs: the list, and one of them as a form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...errors import InvalidRequest, RequestError
+from .._answers import Answer, Page, Redirect
+from .._editing import json_field, json_shown, optional, problem_of
+from .._pages import PageRoute
+from .._visit import Visit
+
+__all__ = ["PAGES"]
+
+_PATH = "/console/structured_output"
+_ONE = "/console/structured_output/{name}"
+_EXAMPLE = {"type": "object", "properties": {"title": {"type": "string"}}, "required": ["title"]}
+_BLANK: dict[str, Any] = {"name": "", "description": None, "schema": _EXAMPLE, "sample_data": None, "source": "api"}
+
+
+async def index(visit: Visit) -> Answer:
+    house = visit.house
+    found = (await house.ask(visit, "GET", _PATH))["data"]
+    used: dict[str, list[str]] = {}
+    for workflow in (await house.ask(visit, "GET", "/console/workflow"))["data"]:
+        used.setdefault(workflow["structured_output_id"] or "", []).append(workflow["name"])
+    users = {each["name"]: [*used.get(each["name"], []), *used.get(each["id"], [])] for each in found}
+    shown = [{**each, "members": _member_names(each["schema"])} for each in found]
+    return Page("outputs.html", {"outputs": shown, "users": users})
+
+
+async def new(visit: Visit) -> Answer:
+    return _form(_BLANK, new=True)
+
+
+async def create(visit: Visit) -> Answer:
+    try:
+        made = await visit.house.ask(visit, "POST", _PATH, _members(visit))
+    except RequestError as error:
+        return _form(_as_typed(visit), new=True, error=error)
+    return Redirect(f"structured-outputs/{made['name']}?done=created")
+
+
+async def show(visit: Visit) -> Answer:
+    return _form(await visit.house.ask(visit, "GET", _ONE, name=visit.params["name"]))
+
+
+async def change(visit: Visit) -> Answer:
+    name = visit.params["name"]
+    try:
+        members = _members(visit)
+        del members["name"]
+        await visit.house.ask(visit, "PATCH", _ONE, members, name=name)
+    except RequestError as error:
+        return _form(_as_typed(visit) | {"name": name}, error=error)
+    return Redirect(f"structured-outputs/{name}?done=saved")
+
+
+async def ask_delete(visit: Visit) -> Answer:
+    name = visit.params["name"]
+    await visit.house.ask(visit, "GET", _ONE, name=name)
+    return Page("confirm.html", _delete_facts(name))
+
+
+async def delete(visit: Visit) -> Answer:
+    name = visit.params["name"]
+    try:
+        await visit.house.ask(visit, "DELETE", _ONE, name=name)
+    except RequestError as error:
+        return Page("confirm.html", _delete_facts(name) | {"problem": problem_of(error)}, error.status)
+    return Redirect("structured-outputs?done=deleted")
+
+
+def _member_names(schema: Any) -> list[str]:
+    """The members that a schema names; a schema may be anything that JSON Schema allows."""
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    return list(properties) if isinstance(properties, dict) else []
+
+
+def _delete_facts(name: str) -> dict[str, Any]:
+    return {
+        "title": f"Delete the structured output {name}?",
+        "text": "Answers of workflows that name it are no longer checked. Runs that have begun keep the schema they "
+        "were accepted with.",
+        "act": "Delete it",
+        "keep": "Keep it",
+        "back": f"structured-outputs/{name}",
+        "back_name": name,
+    }
+
+
+def _form(shown: dict[str, Any], *, new: bool = False, error: RequestError | None = None) -> Page:
+    facts = {
+        "output": shown,
+        "new": new,
+        "problem": problem_of(error) if error is not None else None,
+        "texts": shown.get("typed") or {name: json_shown(shown[name]) for name in ("schema", "sample_data")},
+    }
+    return Page("output.html", facts, error.status if error is not None else 200)
+
+
+def _members(visit: Visit) -> dict[str, Any]:
+    schema = json_field(visit, "schema", "JSON Schema")
+    if schema is None:
+        raise InvalidRequest("JSON Schema: give one; {} takes any JSON", extra={"param": "schema"})
+    return {
+        "name": visit.field("name"),
+        "description": optional(visit.field("description")),
+        "schema": schema,
+        "sample_data": json_field(visit, "sample_data", "Sample data"),
+    }
+
+
+def _as_typed(visit: Visit) -> dict[str, Any]:
+    texts = {name: visit.field(name) for name in ("name", "description", "schema", "sample_data")}
+    return {**texts, "source": "api", "typed": texts}
+
+
+PAGES = (
+    PageRoute("GET", "structured-outputs", index),
+    PageRoute("GET", "structured-outputs/new", new),
+    PageRoute("POST", "structured-outputs/new", create),
+    PageRoute("GET", "structured-outputs/{name}", show),
+    PageRoute("POST", "structured-outputs/{name}", change),
+    PageRoute("GET", "structured-outputs/{name}/delete", ask_delete),
+    PageRoute("POST", "structured-outputs/{name}/delete", delete),
+)

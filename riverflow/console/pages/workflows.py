@@ -1,0 +1,161 @@
+"""Workflows: the list, and one of them as a form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...errors import RequestError
+from .._answers import Answer, Page, Redirect
+from .._editing import json_field, json_shown, listed, number_field, optional, problem_of
+from .._pages import PageRoute
+from .._visit import Visit
+
+__all__ = ["PAGES"]
+
+_PATH = "/console/workflow"
+_ONE = "/console/workflow/{name}"
+_BLANK: dict[str, Any] = {
+    "name": "", "description": None, "provider": "openai", "model": "", "fallbacks": [], "event_name": None,
+    "instructions": None, "structured_output_id": None, "cache_fields": [], "callback_timeout": None,
+    "provider_timeout": None, "pipeline": None, "template": None, "sample_data": None, "source": "api",
+}  # fmt: skip
+
+
+async def index(visit: Visit) -> Answer:
+    found = (await visit.house.ask(visit, "GET", _PATH))["data"]
+    return Page("workflows.html", {"workflows": [{**each, "stages": _stages(each)} for each in found]})
+
+
+async def new(visit: Visit) -> Answer:
+    return await _form(visit, _BLANK, new=True)
+
+
+async def create(visit: Visit) -> Answer:
+    try:
+        members = _members(visit)
+        made = await visit.house.ask(visit, "POST", _PATH, members)
+    except RequestError as error:
+        return await _form(visit, _as_typed(visit), new=True, error=error)
+    return Redirect(f"workflows/{made['name']}?done=created")
+
+
+async def show(visit: Visit) -> Answer:
+    return await _form(visit, await visit.house.ask(visit, "GET", _ONE, name=visit.params["name"]))
+
+
+async def change(visit: Visit) -> Answer:
+    name = visit.params["name"]
+    try:
+        members = _members(visit)
+        del members["name"]
+        await visit.house.ask(visit, "PATCH", _ONE, members, name=name)
+    except RequestError as error:
+        return await _form(visit, _as_typed(visit) | {"name": name}, error=error)
+    return Redirect(f"workflows/{name}?done=saved")
+
+
+async def ask_delete(visit: Visit) -> Answer:
+    name = visit.params["name"]
+    await visit.house.ask(visit, "GET", _ONE, name=name)
+    return Page("confirm.html", _delete_facts(name))
+
+
+async def delete(visit: Visit) -> Answer:
+    name = visit.params["name"]
+    try:
+        await visit.house.ask(visit, "DELETE", _ONE, name=name)
+    except RequestError as error:
+        return Page("confirm.html", _delete_facts(name) | {"problem": problem_of(error)}, error.status)
+    return Redirect("workflows?done=deleted")
+
+
+def _delete_facts(name: str) -> dict[str, Any]:
+    return {
+        "title": f"Delete the workflow {name}?",
+        "text": "New requests for it will be refused. Runs that have begun go on as they were accepted, and the log "
+        "keeps what was.",
+        "act": "Delete it",
+        "keep": "Keep it",
+        "back": f"workflows/{name}",
+        "back_name": name,
+    }
+
+
+async def _form(visit: Visit, shown: dict[str, Any], *, new: bool = False, error: RequestError | None = None) -> Page:
+    outputs = (await visit.house.ask(visit, "GET", "/console/structured_output"))["data"]
+    facts = {
+        "workflow": shown,
+        "new": new,
+        "problem": problem_of(error) if error is not None else None,
+        "providers": visit.house.names["providers"],
+        "outputs": outputs,
+        "texts": {name: json_shown(shown[name]) for name in ("pipeline", "sample_data")} | shown.get("typed", {}),
+        "stages": [] if new else _stages(shown),
+        "rows": max(2, len(shown["fallbacks"]) + 1),
+    }
+    return Page("workflow.html", facts, error.status if error is not None else 200)
+
+
+def _members(visit: Visit) -> dict[str, Any]:
+    """What the form says, as the API takes it. Raises InvalidRequest."""
+    field = visit.field
+    return {
+        "name": field("name"),
+        "description": optional(field("description")),
+        "provider": field("provider"),
+        "model": field("model"),
+        "fallbacks": _fallbacks(visit),
+        "event_name": optional(field("event_name")),
+        "instructions": optional(field("instructions")),
+        "structured_output_id": optional(field("structured_output_id")),
+        "cache_fields": listed(field("cache_fields")),
+        "callback_timeout": number_field(visit, "callback_timeout", "Callback timeout"),
+        "provider_timeout": number_field(visit, "provider_timeout", "Provider timeout"),
+        "pipeline": json_field(visit, "pipeline", "Pipeline"),
+        "template": optional(field("template")),
+        "sample_data": json_field(visit, "sample_data", "Sample data"),
+    }
+
+
+def _fallbacks(visit: Visit) -> list[dict[str, Any]]:
+    providers, models = (visit.fields.get(name, []) for name in ("fallback_provider", "fallback_model"))
+    named = [(provider.strip(), model.strip()) for provider, model in zip(providers, models, strict=False)]
+    chosen = [pair for pair in named if pair[0]]
+    return [{"provider": p, "model": m, "position": place} for place, (p, m) in enumerate(chosen, start=1)]
+
+
+def _as_typed(visit: Visit) -> dict[str, Any]:
+    """The form as it was sent, to be put right."""
+    field = visit.field
+    texts = {name: field(name) for name in _BLANK if name not in ("fallbacks", "cache_fields", "source")}
+    return {
+        **texts,
+        "fallbacks": _fallbacks(visit),
+        "cache_fields": listed(field("cache_fields")),
+        "source": "api",
+        "typed": {name: field(name) for name in ("pipeline", "sample_data")},
+    }
+
+
+def _stages(workflow: dict[str, Any]) -> list[dict[str, Any]]:
+    """The plan as its pictures show it."""
+    if workflow.get("pipeline") and isinstance(workflow["pipeline"], list):
+        return [
+            {"name": stage["name"], "kind": stage["kind"], "event_name": stage.get("event_name")}
+            for stage in workflow["pipeline"]
+        ]
+    event = workflow["event_name"]
+    enrich = [{"name": "enrich", "kind": "hand_off", "event_name": event}] if event else []
+    ends = [{"name": name, "kind": name, "event_name": None} for name in ("generate", "finalise")]
+    return [ends[0], *enrich, ends[1]]
+
+
+PAGES = (
+    PageRoute("GET", "workflows", index),
+    PageRoute("GET", "workflows/new", new),
+    PageRoute("POST", "workflows/new", create),
+    PageRoute("GET", "workflows/{name}", show),
+    PageRoute("POST", "workflows/{name}", change),
+    PageRoute("GET", "workflows/{name}/delete", ask_delete),
+    PageRoute("POST", "workflows/{name}/delete", delete),
+)

@@ -1,0 +1,113 @@
+"""Takes the pictures of the console that the documentation shows: each page, light and dark, and on a phone.
+
+    python -m tests.browser.shots [folder] [name …]
+
+Look at them before you keep them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from playwright.async_api import Browser, Page, async_playwright
+
+from .driver import CHROMIUM, LAUNCH, log_in
+from .scene import DAY, Scene, open_scene
+
+WIDE = {"width": 1280, "height": 860}
+PHONE = {"width": 390, "height": 844}
+SCREENFUL = ("requests", "keyboard")  # of the others the whole page is pictured
+FOLDER = Path(__file__).parents[2] / "docs" / "images"
+
+Visit = Callable[[Scene, Page], Awaitable[None]]
+
+
+def at(path: str) -> Visit:
+    async def go(scene: Scene, page: Page) -> None:
+        await page.goto(scene.console + path)
+
+    return go
+
+
+class Album:
+    """The pages to be pictured, by name; the requests in them are made first."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, str] = {}
+
+    async def prepare(self, scene: Scene) -> None:
+        await scene.live_a_day()
+        customer = {"user_id": "user_117", "plan": "pro"}
+        scene.backend.down = True
+        self.runs["fallback"] = await scene.submit("movie_suggestion", act="fall back", customer_data=customer)
+        await scene.ended(self.runs["fallback"])
+        failed = await scene.submit("movie_suggestion", customer_data={**customer, "mood": "bad"})
+        self.runs["failed"] = failed
+        await scene.ended(failed)
+        await scene.cast.until(lambda: scene.cast.wrote(failed, "delivery.attempted"))
+        scene.clock.skip(40)
+        self.runs["waiting"] = await scene.submit("movie_suggestion", customer_data={**customer, "mood": "silent"})
+        await scene.told(self.runs["waiting"])
+        scene.clock.skip(75)
+        self.runs["running"] = await scene.submit("support_reply", act="hold", customer_data=customer)
+
+    def pages(self) -> dict[str, Visit]:
+        return {
+            "overview": at(""),
+            "requests": at("requests"),
+            "request": at(f"requests/{self.runs['fallback']}"),
+            "request-failed": at(f"requests/{self.runs['failed']}"),
+            "request-waiting": at(f"requests/{self.runs['waiting']}"),
+            "workflows": at("workflows"),
+            "workflow": at("workflows/new"),
+            "structured-outputs": at("structured-outputs"),
+            "webhooks": at("webhooks"),
+            "webhook": at("webhooks/new"),
+            "keys": at("keys"),
+            "settings": at("settings"),
+            "keyboard": self._keyboard,
+        }
+
+    async def _keyboard(self, scene: Scene, page: Page) -> None:
+        await page.goto(scene.console + "requests")
+        await page.keyboard.press("?")
+
+
+async def take(browser: Browser, scene: Scene, album: Album, folder: Path, only: list[str]) -> None:
+    looks = {"light": (WIDE, "light", False), "dark": (WIDE, "dark", False), "phone": (PHONE, "light", True)}
+    looks["phone-dark"] = (PHONE, "dark", True)
+    for look, (size, theme, mobile) in looks.items():
+        context = await browser.new_context(
+            viewport=size, color_scheme=theme, device_scale_factor=1, is_mobile=mobile, has_touch=mobile
+        )
+        page = await context.new_page()
+        await page.goto(scene.console)
+        if not only or "login" in only:
+            await page.screenshot(path=folder / f"login-{look}.png")
+        await log_in(page, scene)
+        for name, visit in album.pages().items():
+            if not only or name in only:
+                await visit(scene, page)
+                await page.wait_for_timeout(250)
+                await page.screenshot(path=folder / f"{name}-{look}.png", full_page=name not in SCREENFUL)
+        await context.close()
+
+
+async def main(folder: Path, only: list[str]) -> None:
+    album = Album()
+    with tempfile.TemporaryDirectory() as path:
+        async with open_scene(Path(path), behind=DAY) as scene, async_playwright() as playwright:
+            await album.prepare(scene)
+            browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=LAUNCH)
+            await take(browser, scene, album, folder, only)
+            await browser.close()
+
+
+if __name__ == "__main__":
+    chosen = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
+    chosen.mkdir(parents=True, exist_ok=True)
+    asyncio.run(main(chosen, sys.argv[2:]))

@@ -1,0 +1,1 @@
+"""The console over HTTP: what a browser without script sees."""

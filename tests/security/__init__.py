@@ -1,0 +1,1 @@
+"""The numbered security cases: docs/security.md says which test is whose."""
