@@ -14,7 +14,7 @@ import msgspec
 __all__ = ["Cut", "Scale", "Tick"]
 
 _LONG = 0.5  # of the whole line: an interval that takes more is cut
-_CUT_TO = 0.3  # of the whole line
+_CUT_TO = 0.3  # of the whole line, for all that is cut
 _CUTS = 4
 _TICKS = 6
 _APART = 9.0  # percent of the line between two labels
@@ -102,17 +102,19 @@ class Scale:
         return tuple(ticks)
 
     def _weighed(self, lengths: list[float], idle: set[int]) -> list[float]:
-        """The lengths as they are drawn: the longest idle one is cut for as long as it takes more than its part."""
-        weights = list(lengths)
-        while len(self._cut) < _CUTS and idle - self._cut:
-            number = max(idle - self._cut, key=weights.__getitem__)
-            rest = sum(weights) - weights[number]
-            short = rest * _CUT_TO / (1 - _CUT_TO)
-            if rest <= 0 or weights[number] <= _LONG * (rest + weights[number]) or weights[number] <= 2 * short:
+        """The lengths as they are drawn: the longest idle one is cut for as long as it takes more than its part. All
+        that are cut share one part of the line."""
+        left = set(range(len(lengths)))
+        while len(self._cut) < _CUTS and idle & left:
+            number = max(idle & left, key=lengths.__getitem__)
+            rest = sum(lengths[each] for each in left if each != number)
+            if rest <= 0 or lengths[number] <= max(_LONG / (1 - _LONG), 2 * _CUT_TO / (1 - _CUT_TO)) * rest:
                 break
-            weights[number] = short
+            left.discard(number)
             self._cut.add(number)
-        return weights
+        drawn = sum(lengths[each] for each in left)
+        short = drawn * _CUT_TO / (1 - _CUT_TO) / max(len(self._cut), 1)
+        return [short if number in self._cut else length for number, length in enumerate(lengths)]
 
 
 def _round_up(seconds: float) -> float:

@@ -135,10 +135,10 @@ class RunLog(Protocol):
         """Forget up to `limit` runs that ended earlier, with their entries and deliveries; how many went."""
         ...
 
-    async def strip(self, since: float, before: float, *, limit: int = 1000) -> tuple[int, float]:
-        """Forget the payloads (riverflow.forgetting) of about `limit` runs that ended after `since` and before
-        `before`, oldest first; of their deliveries' bodies those that were delivered. How many runs, and the time of
-        ending up to which all are done (`before`, where none is left): where to go on from."""
+    async def strip(self, since: float, until: float, *, limit: int = 1000) -> tuple[int, float]:
+        """Forget the payloads (riverflow.forgetting) of about `limit` runs that ended after `since`, up to
+        `until`, oldest first; of their deliveries' bodies those that were delivered. How many runs, and the time of
+        ending up to which all are done (`until`, where none is left): where to go on from."""
         ...
 
     async def erase(self, project_id: str, run_ids: Sequence[str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -23,10 +24,18 @@ async def ended(desk: Desk, **fields: Any) -> str:
 
 
 async def pass_hours(desk: Desk, hours: float) -> None:
-    """Let the rounds of that time be done, the last of them with its breaths."""
-    await desk.clock.advance(hours * HOUR)
-    for _ in range(20):
+    """Let that time pass; the rounds in it, with their breaths, are done a little later."""
+    for _ in range(round(hours * 12)):
+        await desk.clock.advance(HOUR / 12)
+
+
+async def eventually(desk: Desk, holds: Callable[[], Awaitable[bool]]) -> None:
+    """Let seconds pass until it holds: a round waits for the store, and between two batches for the clock."""
+    for _ in range(200):
+        if await holds():
+            return
         await desk.clock.advance(1.0)
+    raise AssertionError("it never came to be")
 
 
 async def test_runs_are_forgotten_when_they_are_old_enough(seated: Sit) -> None:
@@ -36,7 +45,11 @@ async def test_runs_are_forgotten_when_they_are_old_enough(seated: Sit) -> None:
         young = await ended(desk)
         assert (await desk.client.get(f"/v1/ai/{old}")).status_code == 200
         await pass_hours(desk, 2)
-        problem(await desk.client.get(f"/v1/ai/{old}"), 404, "channel_not_found")
+
+        async def gone() -> bool:
+            return (await desk.client.get(f"/v1/ai/{old}")).status_code == 404
+
+        await eventually(desk, gone)
         assert (await desk.client.get(f"/v1/ai/{young}")).status_code == 200
 
 
@@ -49,7 +62,12 @@ async def test_payloads_may_go_earlier_than_the_runs(seated: Sit) -> None:
         channel_id = await ended(
             desk, customer_data={"user": "alice"}, messages=[{"role": "user", "content": "my secret"}]
         )
-        await pass_hours(desk, 2)
+        await pass_hours(desk, 3)
+
+        async def silent() -> bool:
+            return "my secret" not in json.dumps(await desk.entries(channel_id))
+
+        await eventually(desk, silent)
         entries = await desk.entries(channel_id)
         assert [entry["kind"] for entry in entries][-1] == "run.completed"
         listed = (await desk.client.get(f"/v1/requests/{channel_id}")).json()

@@ -65,7 +65,10 @@ class Clock:
         while (left := until - self.monotonic()) > 0:
             moved = self._moved
             with suppress(TimeoutError):
-                await asyncio.wait_for(moved.wait(), left)
+                async with asyncio.timeout(
+                    left
+                ):  # wait_for may swallow a cancellation that comes with the event (3.11)
+                    await moved.wait()
         await asyncio.sleep(0)
 
     def skip(self, seconds: float) -> None:

@@ -13,12 +13,12 @@ from .rows import entry_from, run_from
 __all__ = ["erase_runs", "strip_runs"]
 
 
-def strip_runs(db: Connection, since: float, before: float, limit: int) -> tuple[int, float]:
-    """Forget the payloads of about `limit` runs that ended after `since` and before `before`, oldest first: how many,
+def strip_runs(db: Connection, since: float, until: float, limit: int) -> tuple[int, float]:
+    """Forget the payloads of about `limit` runs that ended after `since`, up to `until`, oldest first: how many,
     and up to which time of ending all are done."""
-    bound = db.execute(query("strip_bound"), (since, before, limit - 1)).fetchone()
-    reached = before if bound is None else bound[0]
-    rows = db.execute(query("strippable"), (since, reached, before)).fetchall()
+    bound = db.execute(query("strip_bound"), (since, until, limit - 1)).fetchone()
+    reached = until if bound is None else bound[0]
+    rows = db.execute(query("strippable"), (since, reached)).fetchall()
     for row in rows:
         run = run_from(row)
         entries = db.execute(query("entries_to_strip"), (run.id,)).fetchall()

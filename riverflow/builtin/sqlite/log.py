@@ -86,16 +86,16 @@ class SqliteLog:
                 break
         return pruned
 
-    async def strip(self, since: float, before: float, *, limit: int = 1000) -> tuple[int, float]:
+    async def strip(self, since: float, until: float, *, limit: int = 1000) -> tuple[int, float]:
         """Forget payloads, a few runs a transaction."""
         stripped, reached = 0, since
         while stripped < limit:
             batch = min(limit - stripped, _PRUNED_AT_ONCE)
             went, reached = await self._writer.change(
-                lambda db, since=reached, batch=batch: strip_runs(db, since, before, batch)  # type: ignore[misc]
+                lambda db, since=reached, batch=batch: strip_runs(db, since, until, batch)  # type: ignore[misc]
             )
             stripped += went
-            if reached >= before:
+            if reached >= until:
                 break
         return stripped, reached
 

@@ -239,13 +239,13 @@ DELETE FROM runs WHERE id IN (SELECT value FROM json_each(?))
 
 -- strip_bound --
 -- When the last run of a batch ended, if there are so many.
-SELECT finished_at FROM runs WHERE finished_at > ? AND finished_at < ? ORDER BY finished_at LIMIT 1 OFFSET ?
+SELECT finished_at FROM runs WHERE finished_at > ? AND finished_at <= ? ORDER BY finished_at LIMIT 1 OFFSET ?
 
 -- strippable --
 -- Runs whose payloads are old enough; all that ended at the same time are of one batch.
 SELECT id, project_id, workflow, event_name, status, stage, phase, version, generation, created_at, deadline_at,
     finished_at, summary
-FROM runs WHERE finished_at > ? AND finished_at <= ? AND finished_at < ?
+FROM runs WHERE finished_at > ? AND finished_at <= ?
 
 -- entries_to_strip --
 -- The log of one run, with the rows it lies in.

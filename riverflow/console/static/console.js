@@ -99,7 +99,6 @@ const acts = {
   k: () => walk(-1),
   t: turnTheme,
   n: () => one('[data-new]')?.click(),
-  e: () => one('[data-edit]')?.click(),
   '[': () => one('[rel=prev]')?.click(),
   ']': () => one('[rel=next]')?.click(),
 };

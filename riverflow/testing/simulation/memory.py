@@ -89,13 +89,13 @@ class MemoryLog:
             self._tables.forget_run(run_id)
         return min(len(ended), limit)
 
-    async def strip(self, since: float, before: float, *, limit: int = 1000) -> tuple[int, float]:
+    async def strip(self, since: float, until: float, *, limit: int = 1000) -> tuple[int, float]:
         ended = sorted(
             (run.finished_at, run.id)
             for run in self._tables.runs.values()
-            if run.finished_at is not None and since < run.finished_at < before
+            if run.finished_at is not None and since < run.finished_at <= until
         )
-        reached = ended[limit - 1][0] if len(ended) >= limit else before
+        reached = ended[limit - 1][0] if len(ended) >= limit else until
         batch = [run_id for at, run_id in ended if at <= reached]
         for run_id in batch:
             self._tables.strip_run(run_id)
