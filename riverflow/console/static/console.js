@@ -79,7 +79,7 @@ document.addEventListener('keydown', (event) => {
 
 // Keys: `g` and a letter goes somewhere, `/` searches, j and k walk a list, `?` tells of all this.
 
-let went = 0;
+let went = -Infinity; // when `g` was pressed; not 0, which is when the page was opened
 
 function walk(step) {
   const rows = all('.rows tbody tr');
@@ -112,7 +112,7 @@ document.addEventListener('keydown', (event) => {
   }
   if (writing(event.target) || one('dialog[open]')) return;
   if (performance.now() - went < 1200) {
-    went = 0;
+    went = -Infinity;
     const link = one(`[data-go="${CSS.escape(event.key)}"]`);
     if (link) {
       event.preventDefault();
