@@ -59,6 +59,7 @@ async def test_the_event_driven_webhook(tmp_path: Path) -> None:
             "channel_id": accepted["channel_id"],
             "ai_response": {"data": MOVIE},
             "callback_url": f"{world.base}/v1/callback/{accepted['channel_id']}",
+            "callback_token": payload["callback_token"],
             "callback_required": True,
             "meta": {
                 "workflow_id": workflow["id"],
@@ -76,6 +77,7 @@ async def test_the_event_driven_webhook(tmp_path: Path) -> None:
         assert headers["content-type"] == "application/json"
         assert headers["mr-timestamp"] == "1700000000"
         assert headers["mr-channel-id"] == accepted["channel_id"]
+        assert headers["riverflow-callback-token"] == payload["callback_token"]
         assert len(headers["mr-signature"]) == 64
 
 
