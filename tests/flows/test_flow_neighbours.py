@@ -158,7 +158,7 @@ async def test_what_waits_for_a_dead_receiver_is_no_backlog_for_the_others(tmp_p
 
     stages = (Stage(name="generate", kind="generate"), Stage(name="gate", kind="gate"), *PLAIN[0].stages().stages[-1:])
     workflows = [*PLAIN, movie_workflow(name="gated", event_name=None, pipeline=stages)]
-    options: dict[str, Any] = {"workflows": workflows, "stages": {"gate": gate}, "concurrency": 1, "max_backlog": 5}
+    options: dict[str, Any] = {"workflows": workflows, "stages": {"gate": gate}, "concurrency": 1, "max_backlog": 15}
     async with open_world(tmp_path, answerer="none", **options) as world, receiver(world, COMPLETED) as dead:
         dead.backend.plan(COMPLETED, DOWN)
         for _ in range(FAILURES):
