@@ -9,12 +9,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from .codec import encode
-from .models import FINAL_KINDS, Entry, Frame
+from .models import FINAL_KINDS, SIDE_KINDS, Entry, Frame
 
 __all__ = ["News", "entry_json", "frame_of", "news_of", "timeline_frame"]
-
-_EVENTS = {"stage.chunk": "chunk", "stage.progress": "progress"}
-"""Public entries that are no state of the run: the official client passes over events it does not know."""
 
 News = Sequence[tuple[int, Frame | None]]
 """Numbers in order, each with its frame, or None where the number is only to be passed on."""
@@ -24,7 +21,7 @@ def frame_of(entry: Entry) -> Frame | None:
     """What the browser sees of a numbered entry: its data as stored; None where it is not the browser's."""
     if not entry.public:
         return None
-    event = _EVENTS.get(entry.kind, "response")
+    event = entry.kind.removeprefix("stage.") if entry.kind in SIDE_KINDS else "response"
     return Frame(number=entry.number, event=event, data=bytes(entry.data), final=entry.kind in FINAL_KINDS)
 
 

@@ -17,7 +17,7 @@ from .errors import HttpError, InvalidRequest, PipelineError, Unprocessable
 from .models import Completed, Failed, Json, MaybeJson, Plan, StructuredOutput, Workflow
 from .schema import SchemaError, check_schema
 
-__all__ = ["CallbackRequest", "Intake", "Submission", "SubmitRequest", "parse_callback", "remote_url"]
+__all__ = ["CallbackRequest", "Intake", "Submission", "SubmitRequest", "Timeout", "parse_callback", "remote_url"]
 
 Timeout = Annotated[float, msgspec.Meta(gt=0, le=30 * 86_400)]
 

@@ -34,7 +34,8 @@ CHECKPOINTS: Final = frozenset({"run.accepted", "stage.completed", "callback.rec
 callbacks decided it."""
 
 SIDE_KINDS: Final = frozenset({"stage.chunk", "stage.progress"})
-"""Kinds of public entries that are no state of the run."""
+"""Kinds of public entries that are no state of the run: `stage.` and the channel event they travel under. The official
+client passes over events it does not know."""
 
 FINAL_KINDS: Final = frozenset({"run.completed", "run.failed"})
 """Kinds of the one public entry that ends a run."""

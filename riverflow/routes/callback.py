@@ -8,7 +8,7 @@ import msgspec
 
 from .. import _payloads, codec
 from .._gate import TOKEN_SUBJECT
-from .._intake import CallbackRequest
+from .._intake import CallbackRequest, Timeout
 from ..errors import Forbidden, InvalidRequest, TooLarge, Unprocessable
 from ..models import CALLBACK, Run
 from ._door import Call, Reply, Route
@@ -34,7 +34,7 @@ class HeartbeatRequest(msgspec.Struct, kw_only=True):
     """More time: `extend` seconds from now, by default as long as the hand-off had. A deadline never moves nearer, and
     not beyond `max_callback_timeout` after the run was accepted."""
 
-    extend: Annotated[float, msgspec.Meta(gt=0, le=30 * 86_400)] | None = None
+    extend: Timeout | None = None
 
 
 class ProgressRequest(msgspec.Struct, kw_only=True):

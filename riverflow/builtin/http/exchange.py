@@ -83,6 +83,10 @@ class Connection(asyncio.Protocol):
         if answer is not None and not answer.done():
             answer.set_exception(error)
 
+    def time_out(self) -> None:
+        """End an exchange that has taken too long."""
+        self.fail(HttpError("there was no whole answer in time", code="timeout"))
+
     def _ended(self) -> asyncio.Future[HttpResponse] | None:
         if self._silent is not None:
             self._silent.cancel()
@@ -117,8 +121,7 @@ class Connection(asyncio.Protocol):
         """More of the answer must come; most answers come in one piece."""
         if self._silent is not None:
             self._silent.cancel()
-        error = HttpError("the answer stopped coming", code="timeout")
-        self._silent = asyncio.get_running_loop().call_later(self._silence, self.fail, error)
+        self._silent = asyncio.get_running_loop().call_later(self._silence, self.time_out)
 
     def eof_received(self) -> bool:
         # Without a length, the end of the connection is the end of the body (RFC 9112, 6.3).

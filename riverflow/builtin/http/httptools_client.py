@@ -131,7 +131,7 @@ class _Connections:
         """One request and its answer. Raises HttpError; leaving it early takes the connection down."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[HttpResponse] = loop.create_future()
-        late = loop.call_at(ends, connection.fail, HttpError("there was no whole answer in time", code="timeout"))
+        late = loop.call_at(ends, connection.time_out)
         connection.exchange(message, limit, answer)
         try:
             response = await answer
