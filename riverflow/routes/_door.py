@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from .. import codec
 from .._checks import Checks
 from .._directory import Directory
 from .._engine import Engine
@@ -186,6 +187,16 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
             raise _too_large(limit)
         more = message.get("more_body", False)
     return b"".join(parts)
+
+
+def body_as(call: Call, struct: Any, what: str, *, optional: bool = False) -> Any:
+    """The body as a struct; where it is `optional`, none is as good as an empty object. Raises InvalidRequest that says
+    of `what`."""
+    text = b"{}" if optional and not call.body.strip() else call.body
+    try:
+        return msgspec.convert(codec.decode(text), struct)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(f"{what}: {error}", code="invalid_type") from None
 
 
 async def respond(send: Send, reply: Reply) -> None:

@@ -9,9 +9,9 @@ import msgspec
 from .. import _payloads, codec
 from .._gate import TOKEN_SUBJECT
 from .._intake import CallbackRequest, Timeout
-from ..errors import Forbidden, InvalidRequest, TooLarge, Unprocessable
+from ..errors import Forbidden, TooLarge, Unprocessable
 from ..models import CALLBACK, Run
-from ._door import Call, Reply, Route
+from ._door import Call, Reply, Route, body_as
 from .ai import channel_id_of
 
 __all__ = ["ROUTES"]
@@ -70,7 +70,7 @@ async def callback(call: Call) -> Reply:
 
 async def heartbeat(call: Call) -> Reply:
     await _check_way(call)
-    asked: HeartbeatRequest = _asked(call.body or b"{}", HeartbeatRequest)
+    asked: HeartbeatRequest = body_as(call, HeartbeatRequest, "heartbeat", optional=True)
     return _waits(await call.engine.extend(call.project_id, channel_id_of(call), _stage(call), asked.extend))
 
 
@@ -78,7 +78,7 @@ async def progress(call: Call) -> Reply:
     await _check_way(call)
     if len(call.body) > MAX_PROGRESS:
         raise TooLarge(f"a progress message is over {MAX_PROGRESS} bytes")
-    asked: ProgressRequest = _asked(call.body, ProgressRequest)
+    asked: ProgressRequest = body_as(call, ProgressRequest, "progress")
     said = {name: value for name, value in msgspec.structs.asdict(asked).items() if value is not None}
     if not said:
         raise Unprocessable("say a `message`, a `percent` or `data`", code="nothing_said")
@@ -102,13 +102,6 @@ async def _check_way(call: Call) -> None:
 def _stage(call: Call) -> str | None:
     stage: str | None = call.scope["path_params"].get("stage")
     return stage
-
-
-def _asked(body: bytes, kind: Any) -> Any:
-    try:
-        return msgspec.convert(codec.decode(body), kind)
-    except msgspec.ValidationError as error:
-        raise InvalidRequest(str(error), code="invalid_type") from None
 
 
 def _waits(run: Run) -> Reply:

@@ -13,7 +13,7 @@ from .._queries import moment
 from ..errors import InvalidRequest
 from ..models import ADMIN, READ, Delivery, Entry, Json, canonical_id
 from ..ports import DeliveryFilter
-from ._door import Call, Reply, Route
+from ._door import Call, Reply, Route, body_as
 
 __all__ = ["ROUTES", "filter_of"]
 
@@ -134,13 +134,13 @@ async def read(call: Call) -> Reply:
 
 
 async def replay(call: Call) -> Reply:
-    asked = _read(call.body or b"{}", ReplayRequest)
+    asked = body_as(call, ReplayRequest, "replay", optional=True)
     delivery = await call.engine.deliveries.replay(call.project_id, call.param("delivery_id"), asked.url)
     return Reply(codec.encode(DeliveryItem(**_members(delivery))))
 
 
 async def replay_all(call: Call) -> Reply:
-    asked = _read(call.body, ReplayAllRequest)
+    asked = body_as(call, ReplayAllRequest, "replay")
     said = asked.filter
     statuses = [said.status] if isinstance(said.status, str) else said.status or []
     texts = {name: getattr(said, name) for name in ("run", "endpoint", "event", "since", "until")}
@@ -177,13 +177,6 @@ def _limit(text: str | None) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 5 and 1 <= int(text) <= MAX_LIMIT):
         raise _wrong("limit", f"give a number from 1 to {MAX_LIMIT}")
     return int(text)
-
-
-def _read(body: bytes, struct: Any) -> Any:
-    try:
-        return msgspec.convert(codec.decode(body), struct)
-    except msgspec.ValidationError as error:
-        raise InvalidRequest(f"replay: {error}", code="invalid_type") from None
 
 
 def _members(delivery: Delivery) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from .. import codec
 from .._queries import FORMATS, Fixture, exported, moment, wanted
 from ..errors import InvalidRequest, NotFound, Unprocessable
 from ..models import ADMIN, READ, SUBMIT, canonical_id
-from ._door import Call, Reply, Route
+from ._door import Call, Reply, Route, body_as
 from ._request_bodies import (
     ExportQuery,
     ListQuery,
@@ -64,10 +64,7 @@ async def fixture(call: Call) -> Reply:
 
 
 async def replay(call: Call) -> Reply:
-    try:
-        asked = msgspec.convert(codec.decode(call.body) if call.body.strip() else {}, ReplayRequest)
-    except msgspec.ValidationError as error:
-        raise InvalidRequest(f"replay: {error}", code="invalid_type") from None
+    asked: ReplayRequest = body_as(call, ReplayRequest, "replay", optional=True)
     return accepted_reply(call, await call.engine.replay(call.project_id, channel_id_of(call), asked.stage))
 
 
@@ -133,10 +130,7 @@ async def erase(call: Call) -> Reply:
 
 
 async def purge(call: Call) -> Reply:
-    try:
-        asked = msgspec.convert(codec.decode(call.body), PurgeRequest)
-    except msgspec.ValidationError as error:
-        raise InvalidRequest(str(error), code="invalid_type") from None
+    asked: PurgeRequest = body_as(call, PurgeRequest, "purge")
     if len(asked.customer_data) != 1:
         raise Unprocessable("name exactly one member of customer_data, and its value", code="one_member_required")
     ((key, value),) = asked.customer_data.items()
