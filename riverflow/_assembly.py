@@ -48,7 +48,7 @@ from .ports import (
     Transport,
     TransportRoute,
 )
-from .routes import ROUTES, Doors, Front, Reply, base_url_of, build_router, document, respond
+from .routes import ROUTES, Doors, Front, Health, Reply, base_url_of, build_router, document, respond
 
 __all__ = ["Assembly", "Opened", "Running"]
 
@@ -276,6 +276,8 @@ class Assembly(msgspec.Struct, frozen=True, kw_only=True):
         served = [route for transport in transports for route in transport.routes(channels)]
         served += self.plugins.listed("riverflow_routes")
         served.append(TransportRoute(type="http", path="/openapi.json", app=_described(list(served))))
+        health = Health(engine, parts.store.documents, self.clock)
+        served.append(TransportRoute(type="http", path="/health", app=health, methods=("GET", "HEAD")))
         doors = Doors(
             engine=engine,
             directory=directory,

@@ -180,6 +180,7 @@ class Engine:
             task.cancel()
         self.hub.close("shutting_down")
         await self._crew.finish(self._settings.drain_timeout)
+        await self._runner.set_backs.hand_back()
         service[0].cancel()
         try:
             await self._sweeper.lease.release()
@@ -194,7 +195,7 @@ class Engine:
         """Accept a request: durable when this returns. A repetition with the same idempotency `key` is answered alike
         and starts nothing. `playground` keeps the run out of statistics. Raises Overloaded, Conflict (the first with
         the key is not answered yet) and what reading the request raises."""
-        self._check_accepting()
+        self.check_accepting()
         await self._directory.known_project(project_id)  # raises NotFound before anything is written
         if key is not None:
             with self._idempotency.in_hand(project_id, key):
@@ -244,7 +245,7 @@ class Engine:
     async def replay(self, project_id: str, run_id: str, stage: str | None = None) -> Accepted:
         """Start a new run that repeats this one from `stage` (None: from the start), by the plan it was accepted with;
         what earlier stages have made is taken over. Raises NotFound, Unprocessable and Overloaded."""
-        self._check_accepting()
+        self.check_accepting()
         await self._admission.check()
         original = await self.record(project_id, run_id)
         routing = await self._directory.routing(project_id)
@@ -392,7 +393,8 @@ class Engine:
         project: Project = self._directory.project(run.project_id)
         return _tokens.mint(project, run.id, expires_at=expires_at, jti=self._parts.ids.opaque("tok"))
 
-    def _check_accepting(self) -> None:
+    def check_accepting(self) -> None:
+        """Raises Overloaded once riverflow is stopping."""
         if not self._accepting:
             raise Overloaded("riverflow is shutting down; try again", code="shutting_down")
 

@@ -40,6 +40,7 @@ __all__ = [
     "Progressed",
     "Repeated",
     "Routing",
+    "SetBack",
     "StageFinished",
     "TimedOut",
     "accepted",
@@ -84,15 +85,25 @@ class Progressed(msgspec.Struct, frozen=True):
     said: Json
 
 
+class SetBack(msgspec.Struct, frozen=True):
+    """The current stage has come to no end and will be begun again: it broke (`error` names how) and is tried after
+    `delay` seconds, or (None) its process stops, which is no attempt of the stage."""
+
+    error: str | None = None
+    delay: float = 0.0
+
+
 class TimedOut(msgspec.Struct, frozen=True):
-    """The deadline of the waiting stage has come."""
+    """The deadline of the waiting stage has come. `reason` is what the handler that should have answered says of it."""
+
+    reason: str | None = None
 
 
 class Cancelled(msgspec.Struct, frozen=True):
     """Somebody asked for the end of the run."""
 
 
-Input = StageFinished | Answered | Extended | Progressed | TimedOut | Cancelled
+Input = StageFinished | SetBack | Answered | Extended | Progressed | TimedOut | Cancelled
 
 
 class Repeated(msgspec.Struct, frozen=True):
@@ -149,13 +160,14 @@ def rebuild(run: Run, checkpoints: tuple[Entry, ...]) -> Record:
     accepted = _accepted.decode(checkpoints[0].data)
     completed = tuple(e for e in checkpoints if e.kind == "stage.completed")
     received = tuple(e for e in checkpoints if e.kind == "callback.received")
+    interrupted = sum(e.kind == "stage.interrupted" for e in checkpoints)
     return Record(
         run=run,
         plan=accepted.plan,
         request=accepted.request,
         outputs=tuple(_output.decode(entry.data) for entry in completed),
         receipts=tuple(_receipt.decode(entry.data) for entry in received),
-        begun=1 + sum((entry.attempt or 1) - 1 for entry in completed),
+        begun=1 + interrupted + sum((entry.attempt or 1) - 1 for entry in completed),
     )
 
 
@@ -182,6 +194,18 @@ def _stage_finished(record: Record, taken: StageFinished, now: float, routing: R
         entry = Entry(kind="stage.failed", at=now, stage=stage.name, attempt=record.attempt, data=Json(detail))
         return end_badly(record, outcome, now, routing, (entry,))
     return stage_done(record, stage, outcome, now, routing, ())
+
+
+def _set_back(record: Record, taken: SetBack, now: float, routing: Routing) -> Decision:
+    """Nothing but an entry: the generation of the next beginning counts as an attempt, except after a stop."""
+    run = msgspec.structs.replace(record.run, version=record.run.version + 1)
+    moved = msgspec.structs.replace(record, run=run, begun=record.begun + (taken.error is None))
+    if taken.error is None:
+        kind, said = "stage.interrupted", codec.splice(message="its process was stopped; the next one begins it again")
+    else:
+        kind, said = "stage.retrying", codec.splice(error=taken.error, next_attempt_at=_payloads.iso(now + taken.delay))
+    entry = Entry(kind=kind, at=now, stage=run.stage, attempt=record.attempt, data=Json(said))
+    return Decision(record=moved, entries=(entry,))
 
 
 def _answered(record: Record, taken: Answered, now: float, routing: Routing) -> Decision | Repeated:
@@ -270,24 +294,29 @@ def _timed_out(record: Record, taken: TimedOut, now: float, routing: Routing) ->
     stage, deadline_at = current_stage(record), record.run.deadline_at or now
     if now < deadline_at:
         return _not_due(record, taken, now, routing)
-    decision = _without_answer(record, stage, deadline_at, now, routing)
+    decision = _without_answer(record, stage, deadline_at, taken.reason, now, routing)
     overdue = _operations.callback_overdue(record, now, routing.operators("callback.overdue"))
     return msgspec.structs.replace(decision, deliveries=decision.deliveries + overdue) if overdue else decision
 
 
-def _without_answer(record: Record, stage: Stage, deadline_at: float, now: float, routing: Routing) -> Decision:
+def _without_answer(
+    record: Record, stage: Stage, deadline_at: float, reason: str | None, now: float, routing: Routing
+) -> Decision:
     """The run fails, or (`on_timeout`) goes on with what it has."""
     deadline, action = _payloads.iso(deadline_at), record.plan.on_timeout
-    said = codec.splice(deadline_at=deadline, action=action)
+    said = codec.splice(deadline_at=deadline, action=action, reason=reason)
     entry = Entry(kind="callback.timed_out", at=now, stage=stage.name, data=Json(said))
     if action == "finish" and record.outputs:
         mark = Json(codec.splice(timed_out=True, deadline_at=deadline))
         outcome = Completed(data=record.data, metadata=mark)
         return stage_done(record, stage, outcome, now, routing, (entry,))
+    message = f"No callback was received for {stage.event_name or stage.name!r} in time (it was due by {deadline})"
+    if reason is not None:
+        message = f"The handler of {stage.event_name or stage.name!r} gave no answer by {deadline}: {reason}"
     failure = Failed(
         code="callback_timeout",
-        message=f"No callback was received for {stage.event_name or stage.name!r} in time (it was due by {deadline})",
-        details=Json(codec.splice(stage=stage.name, deadline_at=deadline)),
+        message=message,
+        details=Json(codec.splice(stage=stage.name, deadline_at=deadline, reason=reason)),
     )
     return end_badly(record, failure, now, routing, (entry,))
 
@@ -318,18 +347,21 @@ Rule = Callable[[Record, Any, float, Routing], Decision | Repeated]
 
 TABLE: dict[tuple[str, type], Rule] = {
     ("running", StageFinished): _stage_finished,
+    ("running", SetBack): _set_back,
     ("running", Answered): _answered_too_late,
     ("running", Extended): _ask_of_nobody,
     ("running", Progressed): _ask_of_nobody,
     ("running", TimedOut): _not_due,
     ("running", Cancelled): _cancelled,
     ("waiting", StageFinished): _not_due,
+    ("waiting", SetBack): _not_due,
     ("waiting", Answered): _answered,
     ("waiting", Extended): _extended,
     ("waiting", Progressed): _progressed,
     ("waiting", TimedOut): _timed_out,
     ("waiting", Cancelled): _cancelled,
     ("done", StageFinished): _ended,
+    ("done", SetBack): _ended,
     ("done", Answered): _answered_too_late,
     ("done", Extended): _ended,
     ("done", Progressed): _ended,

@@ -19,13 +19,14 @@ from ._aftermath import Aftermath
 from ._channels import Hub
 from ._courier import Courier
 from ._directory import Directory
+from ._overdue import reason_of
+from ._setbacks import SetBacks
 from .errors import (
     Expired,
     Failure,
     NotFound,
     NotWaiting,
     RequestError,
-    StageError,
     StoreError,
     StoreUnavailable,
     VersionConflict,
@@ -33,7 +34,7 @@ from .errors import (
 from .models import Append, Claim, Completed, Delivery, Entry, Failed, Outcome, Record, Settlement
 from .pipeline import Stage
 from .ports import Clock, Notifier, Queue, RunLog, StageContext, StageMiddleware, StageRunner
-from .retry import STAGE, RetryPolicy
+from .retry import RetryPolicy
 
 __all__ = ["RETRY_AFTER", "Runner", "answer_digest"]
 
@@ -99,6 +100,7 @@ class Runner:
         self._observe = observe
         self._waiting: dict[str, Record] = {}
         self._in_stage: dict[str, asyncio.Task[Any] | None] = {}
+        self.set_backs = SetBacks(self._set_back, self.give_back)
 
     # Verbs
 
@@ -233,32 +235,24 @@ class Runner:
                 return await run(context)
         except Failure as failure:
             return Failed(code=failure.code, message=failure.message)
+        except asyncio.CancelledError:
+            if self._stopped():
+                self.set_backs.cut_off(record)
+            raise
         except Exception as error:
             if limit is not None and limit.expired():
                 return Failed(code="stage_timeout", message=f"stage {stage.name!r} took over {stage.timeout:g} seconds")
-            return await self._stage_broke(context, error)
+            return await self.set_backs.broke(context, error)
         finally:
             # Where its lease has lapsed, this process may itself have claimed the run again and be at it a second time.
             if self._in_stage.get(record.run.id) is asyncio.current_task():
                 del self._in_stage[record.run.id]
 
-    async def _stage_broke(self, context: StageContext, error: Exception) -> Outcome | None:
-        run, stage = context.record.run, context.stage
-        final = isinstance(error, StageError) and not error.retryable
-        delay = STAGE.delay_after(context.attempt)
-        if final or delay is None:
-            # The message is the browser's as well: what a foreign exception says may be nobody's business there.
-            logger.error("run %s: stage %r failed for good", run.id, stage.name, exc_info=error)
-            return Failed(code="stage_error", message=f"stage {stage.name!r} failed")
-        logger.warning("run %s: stage %r failed, to be tried again", run.id, stage.name, exc_info=error)
-        await self.give_back(run.id, None, delay)
-        return None
-
     async def _advance(self, record: Record, outcome: Outcome) -> _machine.Decision | None:
         """Put a stage's outcome into effect; None where the run has moved on without us (cancelled, or claimed by
         another process): the outcome is then stale and dropped."""
         try:
-            decision = await self._apply(record, _machine.StageFinished(outcome), None, again=False)
+            decision = await self._apply(record, _machine.StageFinished(outcome), None)
         except (NotWaiting, Expired, VersionConflict):
             logger.info("run %s: the outcome of stage %r came too late", record.run.id, record.run.stage)
             return None
@@ -266,7 +260,8 @@ class Runner:
 
     async def _time_out(self, record: Record) -> None:
         try:
-            decision = await self._apply(record, _machine.TimedOut(), None)
+            reason = await reason_of(self._log, self._queue, record)
+            decision = await self._apply(record, _machine.TimedOut(reason), None)
         except NotWaiting:
             return  # answered in the meantime
         if isinstance(decision, _machine.Decision):
@@ -340,7 +335,7 @@ class Runner:
         await self.carry(decision.record, decision.run_next)
 
     async def _apply(
-        self, record: Record, taken: _machine.Input, settled: Settlement | None, *, again: bool = True
+        self, record: Record, taken: _machine.Input, settled: Settlement | None, owner: str | None = None
     ) -> _machine.Decision | _machine.Repeated:
         while True:
             routing = await self._directory.routing(record.run.project_id)
@@ -348,13 +343,17 @@ class Runner:
             if isinstance(decision, _machine.Repeated):
                 return decision
             try:
-                await self._append(decision, expected_version=record.run.version, owner=self._owner(), settled=settled)
+                holder = self._owner() if owner is None else owner
+                await self._append(decision, expected_version=record.run.version, owner=holder, settled=settled)
             except VersionConflict:
-                if not again:
-                    raise
+                if isinstance(taken, _machine.StageFinished | _machine.SetBack):
+                    raise  # of a beginning that is over
                 record = await self._reload(record)
                 continue
             return decision
+
+    async def _set_back(self, record: Record, taken: _machine.SetBack, owner: str | None) -> None:
+        await self._apply(record, taken, None, owner)
 
     async def _reload(self, record: Record) -> Record:
         fresh = await self.load(record.run.project_id, record.run.id)

@@ -24,6 +24,7 @@ _PAYLOADS: Final = {
     "run.ai_generated": frozenset({"customer_data"}),
     "run.completed": frozenset({"data", "content", "ai_response", "callback_metadata", "task_id", "customer_data"}),
     "run.failed": frozenset({"customer_data"}),
+    "callback.timed_out": frozenset({"reason"}),
     "delivery.attempted": frozenset({"response", "response_headers", "first_try"}),
 }
 """Members that hold what people, models and backends said, by kind of entry."""

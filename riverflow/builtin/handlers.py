@@ -131,8 +131,9 @@ def _broken(name: str, delivery: Delivery, error: BaseException) -> Answer:
     _log.warning(
         "handler of %r failed (channel %s, attempt %d)", name, delivery.run_id, delivery.attempt, exc_info=error
     )
-    text = str(error) if isinstance(error, HandlerError) else f"{type(error).__name__}: {error}"
-    return Answer(error="handler_error", message=text[:MESSAGE_LIMIT])
+    if isinstance(error, HandlerError):  # said on purpose: the browser may be told, where nothing else comes of it
+        return Answer(error="handler_failed", message=str(error)[:MESSAGE_LIMIT])
+    return Answer(error="handler_error", message=f"{type(error).__name__}: {error}"[:MESSAGE_LIMIT])
 
 
 @hookimpl

@@ -18,6 +18,8 @@ _GLYPHS = {
     "run.accepted": ("●", "blue"),
     "stage.completed": ("✔", "green"),
     "stage.failed": ("✘", "red"),
+    "stage.retrying": ("↻", "yellow"),
+    "stage.interrupted": ("↻", "bright_black"),
     "stage.chunk": ("·", "bright_black"),
     "stage.progress": ("·", "bright_black"),
     "stage.unattended": ("!", "yellow"),
@@ -106,6 +108,8 @@ def _said(kind: str, data: dict[str, Any]) -> str:
             return data.get("task_id") or ""
         case "delivery.attempted":
             return f"{data.get('status') or data.get('error')} from {data['url']}{_again(data)}"
+        case "stage.retrying":
+            return f"{data.get('error')}{_again(data)}"
         case "callback.received":
             return ": ".join(data[name] for name in ("form", "code", "message") if data.get(name))
         case "run.completed" | "run.ai_generated":

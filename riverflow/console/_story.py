@@ -86,6 +86,11 @@ def _words(entry: Any, data: dict[str, Any]) -> tuple[str, str, str, str]:
         "run.completed": ("broadcast", "ok", "The browser was told the result", str(data.get("status", ""))),
         "run.failed": ("broadcast", "bad", "The browser was told: it failed", str(data.get("message", ""))),
         "callback.timed_out": ("wait", "bad", f"{stage} waited in vain", f"due by {data.get('deadline_at', '')}"),
+        "stage.retrying": (
+            *("again", "wait", f"{stage} broke; it is tried again"),
+            f"{data.get('error', '')} · again at {data.get('next_attempt_at', '')}",
+        ),
+        "stage.interrupted": ("again", "idle", f"{stage} was cut off", str(data.get("message", ""))),
         "stage.unattended": ("warn", "wait", f"Nobody takes {stage}", str(data.get("message", ""))),
     }
     return known.get(entry.kind, ("idle", "idle", entry.kind, stage))

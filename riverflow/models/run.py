@@ -29,9 +29,9 @@ __all__ = [
     "Waiting",
 ]
 
-CHECKPOINTS: Final = frozenset({"run.accepted", "stage.completed", "callback.received"})
-"""Kinds of entries from which a run is rebuilt: its plan and request, each finished stage's output, and which
-callbacks decided it."""
+CHECKPOINTS: Final = frozenset({"run.accepted", "stage.completed", "stage.interrupted", "callback.received"})
+"""Kinds of entries from which a run is rebuilt: its plan and request, each finished stage's output, which beginnings
+count as no attempt, and which callbacks decided it."""
 
 SIDE_KINDS: Final = frozenset({"stage.chunk", "stage.progress"})
 """Kinds of public entries that are no state of the run: `stage.` and the channel event they travel under. The official
@@ -129,7 +129,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """A run together with what its log says: the plan, the request, the outputs and receipts so far, and the
-    generation in which its present stage began."""
+    generation in which its present stage began, later by one for each beginning that does not count."""
 
     run: Run
     plan: Plan
@@ -140,7 +140,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def attempt(self) -> int:
-        """Which attempt of its stage this is, from 1: each claim by another worker begins one."""
+        """Which attempt of its stage this is, from 1: each claim by another worker begins one, except after a stop."""
         return self.run.generation - self.begun + 1
 
     @property

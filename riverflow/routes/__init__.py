@@ -13,6 +13,7 @@ from .ai import ROUTES as AI
 from .callback import ROUTES as CALLBACK
 from .console import ROUTES as CONSOLE
 from .deliveries import ROUTES as DELIVERIES
+from .health import Health
 from .openapi import document
 from .requests import ROUTES as REQUESTS
 
@@ -21,6 +22,7 @@ __all__ = [
     "Call",
     "Doors",
     "Front",
+    "Health",
     "Reply",
     "Route",
     "base_url_of",
