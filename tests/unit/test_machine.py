@@ -15,6 +15,7 @@ from riverflow._machine import (
     Cancelled,
     Input,
     Repeated,
+    SetBack,
     StageFinished,
     TimedOut,
     decide,
@@ -116,6 +117,8 @@ REFUSED: list[tuple[str, Input, type[RequestError]]] = [
     ("running", answered(stage="nowhere"), NotFound),
     ("waiting", StageFinished(DONE), NotWaiting),
     ("waiting", StageFinished(BROKEN), NotWaiting),
+    ("waiting", SetBack(), NotWaiting),
+    ("done", SetBack(), NotWaiting),
     ("waiting", answered(stage="generate"), NotWaiting),
     ("waiting", answered(stage="finalise"), NotWaiting),
     ("waiting", answered(stage="nowhere"), NotFound),
@@ -217,6 +220,30 @@ def test_a_stage_that_fails_ends_the_run_before_anything_is_told() -> None:
     assert kinds(decision) == ["stage.failed", "run.failed"]
     assert [entry.kind for entry in decision.entries if entry.public] == ["run.failed"]
     assert decision.closes is None
+
+
+def test_a_stage_that_is_set_back_is_begun_again_and_a_stop_is_no_attempt() -> None:
+    record = at_phase("running")
+    broke = go(record, SetBack("ValueError", 5.0))
+    assert (kinds(broke), broke.entries[0].attempt, broke.run_next) == (["stage.retrying"], 1, None)
+    assert read(broke.entries[0].data)["error"] == "ValueError"
+    claimed = msgspec.structs.replace(broke.record, run=msgspec.structs.replace(broke.record.run, generation=2))
+    stopped = go(claimed, SetBack())
+    assert (kinds(stopped), stopped.entries[0].attempt) == (["stage.interrupted"], 2)
+    again = msgspec.structs.replace(stopped.record, run=msgspec.structs.replace(stopped.record.run, generation=3))
+    assert again.attempt == 2
+    log = (*begin(GENERATE, Stage.hand_off("enrich"), FINALISE).entries, *stopped.entries)
+    assert rebuild(again.run, log).attempt == 2
+    done = go(again, StageFinished(DONE))
+    assert (done.entries[0].attempt, done.record.attempt) == (2, 1)
+    assert rebuild(done.record.run, (*log, done.entries[0])).attempt == 1
+
+
+def test_the_end_tells_what_the_handler_said_of_itself() -> None:
+    decision = go(at_phase("waiting"), TimedOut("the library is closed"), now=NOW + 300)
+    error = read(decision.entries[-1].data)["error"]
+    assert "the library is closed" in error["message"]
+    assert (error["code"], error["details"]["reason"]) == ("callback_timeout", "the library is closed")
 
 
 def test_the_deadline_ends_the_run() -> None:
@@ -331,6 +358,7 @@ STAGES = st.sampled_from(["generate", "validate", "check", "format", "finalise",
 OUTCOMES = st.sampled_from([DONE, ANSWER, BROKEN])
 INPUTS = st.one_of(
     st.builds(StageFinished, st.one_of(OUTCOMES, st.just(Waiting(event_name="more", timeout=5.0)))),
+    st.builds(SetBack, st.sampled_from([None, "ValueError"]), st.just(5.0)),
     st.builds(Answered, STAGES, OUTCOMES, st.sampled_from(["d1", "d2"])),
     st.just(TimedOut()),
     st.just(Cancelled()),
@@ -371,7 +399,7 @@ def test_whatever_comes_a_run_ends_once_and_tells_its_story_in_order(
         assert all(entry.at == now for entry in result.entries)
         run = result.record.run
         assert (run.phase == "done") == (result.entries[-1].kind in FINAL_KINDS) == (run.finished_at is not None)
-        assert (run.phase == "running") == (result.run_next is not None)
+        assert (run.phase == "running" and not isinstance(taken, SetBack)) == (result.run_next is not None)
         assert run.phase != "waiting" or (run.deadline_at is not None and run.deadline_at > now)
         log += result.entries
         minted += result.deliveries
