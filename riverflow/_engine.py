@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from . import _machine, _payloads, _tokens, codec
+from ._approvals import Approvals
 from ._breakers import Breakers
 from ._channels import Hub
 from ._crew import Crew
@@ -30,6 +31,7 @@ from ._sweeper import Sweeper
 from ._trial import Trials
 from .errors import NotFound, Overloaded, StoreError, Unauthenticated, VersionConflict
 from .models import SIDE_KINDS, Claim, Frame, Json, Project, Record, Run, TokenClaims
+from .pipeline import APPROVAL_TIMEOUT
 from .ports import (
     EntryPage,
     Notifier,
@@ -124,6 +126,7 @@ class Engine:
         self._admission = parts.admission(
             self._breakers, room=lambda: self._crew.room, running=lambda: self._runner.running
         )
+        self.approvals = Approvals(parts.store.log, self._runner, parts.directory, parts.clock)
         self.purge = Purge(parts.store.log, self.hub, self._runner, self.cancel)
         self._idempotency = parts.idempotency(owner)
 
@@ -388,6 +391,7 @@ class Engine:
         longest = plan.provider_timeout + sum(
             stage.timeout or plan.callback_timeout for stage in plan.pipeline.hand_offs
         )
+        longest += sum(stage.timeout or APPROVAL_TIMEOUT for stage in plan.pipeline.approvals)
         deadline = run.created_at + longest + TOKEN_MARGIN if run.phase != "done" else 0.0
         expires_at = max(now + self._settings.token_ttl, deadline)
         project: Project = self._directory.project(run.project_id)

@@ -11,11 +11,12 @@ from typing import Any, Literal
 
 import msgspec
 
-from . import _operations, _payloads, _summaries, codec
+from . import _holds, _operations, _payloads, _summaries, codec
 from ._messages import AcceptedEntry, ReceivedEntry
 from ._moves import Decision, Routing, current_stage, end_badly, hand_off, stage_done
 from .errors import Expired, NotFound, NotWaiting, RequestError
 from .models import (
+    RECEIPTS,
     Completed,
     Entry,
     Failed,
@@ -25,10 +26,11 @@ from .models import (
     Plan,
     Receipt,
     Record,
+    Ruling,
     Run,
     Waiting,
 )
-from .pipeline import HAND_OFF, Stage
+from .pipeline import APPROVAL, HAND_OFF, Stage
 
 __all__ = [
     "TABLE",
@@ -61,12 +63,14 @@ class StageFinished(msgspec.Struct, frozen=True):
 
 class Answered(msgspec.Struct, frozen=True):
     """A backend or handler has answered a hand-off. `stage` None is the plain callback URL: the first hand-off.
-    `digest` is the SHA-256 of the canonical answer."""
+    `digest` is the SHA-256 of the canonical answer. An approval takes what carries a person's `ruling`, and nothing
+    else."""
 
     stage: str | None
     outcome: Completed | Failed
     digest: str
     via: str = "callback"
+    ruling: Ruling | None = None
 
 
 class Extended(msgspec.Struct, frozen=True):
@@ -159,7 +163,7 @@ def rebuild(run: Run, checkpoints: tuple[Entry, ...]) -> Record:
     """A record from a run's row and its checkpoint entries."""
     accepted = _accepted.decode(checkpoints[0].data)
     completed = tuple(e for e in checkpoints if e.kind == "stage.completed")
-    received = tuple(e for e in checkpoints if e.kind == "callback.received")
+    received = tuple(e for e in checkpoints if e.kind in RECEIPTS)
     interrupted = sum(e.kind == "stage.interrupted" for e in checkpoints)
     return Record(
         run=run,
@@ -188,6 +192,8 @@ def _stage_finished(record: Record, taken: StageFinished, now: float, routing: R
     outcome = taken.outcome
     stage = current_stage(record)
     if isinstance(outcome, Waiting):
+        if stage.kind == APPROVAL:
+            return _holds.hold(record, stage, outcome, now, routing)
         return hand_off(record, stage, outcome.event_name, outcome.timeout, now, routing, ())
     if isinstance(outcome, Failed):
         detail = codec.splice(code=outcome.code, message=outcome.message, details=outcome.details, meta=outcome.meta)
@@ -215,6 +221,8 @@ def _answered(record: Record, taken: Answered, now: float, routing: Routing) -> 
     deadline = record.run.deadline_at
     if deadline is not None and now > deadline:
         raise _too_late(stage, deadline)
+    if taken.ruling is not None:
+        record = _holds.released(record, taken.ruling)
     outcome = taken.outcome
     if isinstance(outcome, Completed):
         received = _receipt_entry(stage, "success", taken, now)
@@ -230,11 +238,15 @@ def _answered_too_late(record: Record, taken: Answered, now: float, routing: Rou
     if receipt is not None:
         if receipt.digest == taken.digest:
             return Repeated(receipt, record.run)
+        if receipt.ruling is not None:
+            raise _holds.already_decided(receipt.ruling)
         raise NotWaiting(
             f"stage {stage.name!r} has already been answered, with another body; the first answer counts",
             code="already_answered",
             extra={"state": record.run.status},
         )
+    if stage.kind == APPROVAL:
+        raise _holds.not_held(record, stage)
     run = record.run
     if record.plan.on_timeout == "finish" and any(output.stage == stage.name for output in record.outputs):
         raise Expired(
@@ -294,6 +306,8 @@ def _timed_out(record: Record, taken: TimedOut, now: float, routing: Routing) ->
     stage, deadline_at = current_stage(record), record.run.deadline_at or now
     if now < deadline_at:
         return _not_due(record, taken, now, routing)
+    if stage.kind == APPROVAL:
+        return _holds.undecided(record, stage, deadline_at, now, routing)
     decision = _without_answer(record, stage, deadline_at, taken.reason, now, routing)
     overdue = _operations.callback_overdue(record, now, routing.operators("callback.overdue"))
     return msgspec.structs.replace(decision, deliveries=decision.deliveries + overdue) if overdue else decision
@@ -323,7 +337,7 @@ def _without_answer(
 
 def _cancelled(record: Record, taken: Cancelled, now: float, routing: Routing) -> Decision:
     failure = Failed(code="cancelled", message="The run was cancelled")
-    return end_badly(record, failure, now, routing, (), forget_deadline=True)
+    return end_badly(_holds.released(record), failure, now, routing, (), forget_deadline=True)
 
 
 def _ended(record: Record, taken: Input, now: float, routing: Routing) -> Decision:
@@ -375,15 +389,19 @@ TABLE: dict[tuple[str, type], Rule] = {
 
 
 def _addressed(record: Record, taken: Answered | Extended | Progressed) -> Stage:
-    """The stage an answer is for; the plain URL means the first hand-off for ever."""
+    """The stage an answer is for; the plain URL means the first hand-off for ever. No callback answers an approval."""
     pipeline = record.plan.pipeline
     if taken.stage is not None:
         if taken.stage not in pipeline:
             raise NotFound(f"this run has no stage {taken.stage!r}", code="unknown_stage")
-        return pipeline[taken.stage]
-    if pipeline.hand_offs:
-        return pipeline.hand_offs[0]
-    return current_stage(record)
+        stage = pipeline[taken.stage]
+    elif pipeline.hand_offs:
+        stage = pipeline.hand_offs[0]
+    else:
+        stage = current_stage(record)
+    if stage.kind == APPROVAL and (not isinstance(taken, Answered) or taken.ruling is None):
+        raise _holds.takes_no_callback(stage)
+    return stage
 
 
 def _receipt_entry(
@@ -396,16 +414,20 @@ def _receipt_entry(
         via=taken.via,
         code=failure.code if failure else None,
         message=failure.message if failure else None,
+        ruling=taken.ruling,
     )
-    return Entry(kind="callback.received", at=now, stage=stage.name, data=Json(codec.encode(said)))
+    kind = "callback.received" if taken.ruling is None else "approval.decided"
+    return Entry(kind=kind, at=now, stage=stage.name, data=Json(codec.encode(said)))
 
 
 def _with_receipt(record: Record, stage: Stage, form: Literal["success", "error"], taken: Answered) -> Record:
-    receipt = Receipt(stage=stage.name, form=form, digest=taken.digest)
+    receipt = Receipt(stage=stage.name, form=form, digest=taken.digest, ruling=taken.ruling)
     return msgspec.structs.replace(record, receipts=(*record.receipts, receipt))
 
 
 def _too_late(stage: Stage, deadline: float) -> RequestError:
+    if stage.kind == APPROVAL:
+        return _holds.decided_too_late(stage, deadline)
     return Expired(
         f"the callback for stage {stage.name!r} was due by {_payloads.iso(deadline)}", code="callback_expired"
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from .models import Json, MaybeJson, Plan
+from .models import Json, MaybeJson, Plan, Ruling
 
 __all__ = [
     "AcceptedEntry",
@@ -144,7 +144,7 @@ class AcceptedEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 
 class ReceivedEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`callback.received`: which form came, by which way, and the SHA-256 of what it said."""
+    """`callback.received` and `approval.decided`: which form came, by which way, and the SHA-256 of what it said."""
 
     stage: str
     form: str
@@ -152,6 +152,7 @@ class ReceivedEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     via: str
     code: str | None = None
     message: str | None = None
+    ruling: Ruling | None = None
 
 
 class AttemptEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -1,5 +1,5 @@
-"""What operators are told of riverflow itself: runs that failed, callbacks that did not come, deliveries given up,
-endpoints switched off.
+"""What operators are told of riverflow itself: runs that failed, callbacks that did not come, approvals that wait,
+deliveries given up, endpoints switched off.
 
 Pure: who is told is a list of targets, and the bodies say where to look, not what was in it. A delivery of this kind is
 made nowhere else.
@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from . import _payloads, codec
 from .models import Delivery, Failed, Json, Record, Target, lane_of
+from .pipeline import Stage
 
-__all__ = ["callback_overdue", "operation", "run_failed"]
+__all__ = ["approval_requested", "callback_overdue", "operation", "run_failed"]
 
 
 def run_failed(record: Record, failure: Failed, now: float, targets: tuple[Target, ...]) -> tuple[Delivery, ...]:
@@ -26,6 +29,26 @@ def callback_overdue(record: Record, now: float, targets: tuple[Target, ...]) ->
     deadline = record.run.deadline_at
     said = {"stage": record.run.stage, "deadline_at": _payloads.iso(now if deadline is None else deadline)}
     return _of_run("callback.overdue", record, said, now, targets)
+
+
+def approval_requested(
+    record: Record, stage: Stage, said: dict[str, Any], now: float, targets: tuple[Target, ...]
+) -> tuple[Delivery, ...]:
+    """`approval.requested`: a run waits for a person's decision. Nobody is told of it once that has come."""
+    run = record.run
+    data = codec.splice(channel_id=run.id, workflow=run.workflow, event=run.event_name, stage=stage.name, **said)
+    told = operation(
+        "approval.requested",
+        Json(data),
+        now,
+        targets,
+        name=f"msg_{run.id.replace('-', '')}_approval_requested_{record.plan.stages.index(stage)}",
+        run_id=run.id,
+        project_id=run.project_id,
+        stage=stage.name,
+        event_name=run.event_name,
+    )
+    return tuple(msgspec.structs.replace(each, expires_at=run.deadline_at) for each in told)
 
 
 def operation(

@@ -298,14 +298,27 @@ def _ai_response(record: Record, *, with_meta: bool = False) -> dict[str, Any]:
     output = record.generated
     if output is None:
         return {"data": record.data}
+    data = _approved(record, output) if record.receipts else output.data
     if with_meta:
-        return {"data": output.data, "meta": _with_head({"status": "success"}, output.meta)}
-    return {"data": output.data}
+        return {"data": data, "meta": _with_head({"status": "success"}, output.meta)}
+    return {"data": data}
+
+
+def _approved(record: Record, output: Output) -> Json:
+    """The AI's answer as it may leave: where persons had it before anybody else, as they approved it."""
+    ruled = {receipt.stage for receipt in record.receipts if receipt.ruling is not None}
+    data = output.data
+    for following in record.outputs[record.outputs.index(output) + 1 :] if ruled else ():
+        if following.stage not in ruled:
+            break
+        data = following.data
+    return data
 
 
 def _newest_answer(record: Record) -> Output | None:
     """The newest output that a backend or handler gave, or that stands for one that did not come."""
-    answered = {receipt.stage for receipt in record.receipts} | {stage.name for stage in record.plan.pipeline.hand_offs}
+    answered = {receipt.stage for receipt in record.receipts if receipt.ruling is None}
+    answered |= {stage.name for stage in record.plan.pipeline.hand_offs}
     return next((output for output in reversed(record.outputs) if output.stage in answered), None)
 
 

@@ -24,6 +24,7 @@ logger = logging.getLogger("riverflow.plugins")
 GROUP = "riverflow"
 
 BUILT_IN = (
+    "approval",
     "asgi",
     "echo",
     "generate",

@@ -11,7 +11,7 @@ from . import codec
 from ._machine import accepted, start
 from ._moves import Decision, Routing, stage_done
 from .errors import NotFound, Unprocessable
-from .models import Completed, Entry, Json, Output, Record, Summary
+from .models import Completed, Entry, Json, Output, Receipt, Record, Summary
 from .pipeline import Stage
 
 __all__ = ["replay"]
@@ -65,9 +65,10 @@ def _with_receipts(record: Record, original: Record, kept: list[Output]) -> Reco
     return msgspec.structs.replace(record, receipts=receipts)
 
 
-def _receipt_entry(receipt: msgspec.Struct, now: float) -> Entry:
-    said = msgspec.structs.asdict(receipt)
-    return Entry(kind="callback.received", at=now, stage=said["stage"], data=Json(codec.splice(**said, via="replay")))
+def _receipt_entry(receipt: Receipt, now: float) -> Entry:
+    said = codec.splice(**msgspec.structs.asdict(receipt), via="replay")
+    kind = "callback.received" if receipt.ruling is None else "approval.decided"
+    return Entry(kind=kind, at=now, stage=receipt.stage, data=Json(said))
 
 
 def _copied(output: Output, now: float) -> Entry:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from . import _callbacks
+from . import _callbacks, _links
 from .models import Endpoint, Plan, Project, Target
 from .ports import Handler
 
@@ -46,6 +46,10 @@ class WhoIsTold(msgspec.Struct, frozen=True):
     def callback_token(self, run_id: str, stage: str | None) -> str:
         """What opens the callback URL of a stage (None: the plain one) without an API key."""
         return _callbacks.mint(self.project, run_id, stage)
+
+    def approval_link(self, run_id: str, stage: str, begun: int, sha256: str, expires_at: float) -> str:
+        """What lets somebody decide an approval without an API key."""
+        return _links.mint(self.project, run_id, stage, begun=begun, sha256=sha256, expires_at=expires_at)
 
     def _remote(self, plan: Plan, takes: Callable[[Endpoint], bool]) -> tuple[Target, ...]:
         url = plan.webhook_url

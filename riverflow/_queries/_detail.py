@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from .. import _callbacks
+from .. import _callbacks, _links
 from ..models import (
     Delivery,
     DeliveryStatus,
@@ -307,7 +307,7 @@ def deliveries_of(deliveries: Sequence[Delivery], entries: Sequence[Entry]) -> t
             created_at=each.created_at,
             due_at=each.due_at,
             expires_at=each.expires_at,
-            body=excerpt(_callbacks.masked(each.body)),
+            body=excerpt(_links.masked(_callbacks.masked(each.body))),
             attempts=tuple(attempts.get(each.id, ())),
         )
         for each in deliveries

@@ -34,7 +34,7 @@ MAX_MESSAGE = 256 * 1024  # bytes of a WebSocket message: what a client has to s
 
 _ENDED_WITHIN = 1.0  # seconds for worker threads that only have to hear that it is over
 
-_SECRET = re.compile(r"(token=|bearer\.phx\.|\bBearer )[^&\s\"',]+", re.IGNORECASE)
+_SECRET = re.compile(r"(token=|bearer\.phx\.|\bBearer |/approve/)[^&\s\"',]+", re.IGNORECASE)
 
 _log = logging.getLogger("riverflow.server")
 

@@ -59,7 +59,7 @@ class Api:
         route = self._routes.get((method, path))
         if route is None:
             raise NotFound(f"nothing is served at {method} {path}", code="route_not_found")
-        if route.scope not in identity.scopes:
+        if not identity.may(route.scope):
             raise Forbidden(f"this login may not {route.scope!r}", extra={"required_scope": route.scope})
         if route.rationed:
             self._limits.ration(identity)

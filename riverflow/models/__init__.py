@@ -23,6 +23,7 @@ from .provider import GenerateRequest, Generation, ProviderAttempt, Usage
 from .run import (
     CHECKPOINTS,
     FINAL_KINDS,
+    RECEIPTS,
     SIDE_KINDS,
     Completed,
     Deferred,
@@ -34,6 +35,7 @@ from .run import (
     Plan,
     Receipt,
     Record,
+    Ruling,
     Run,
     Waiting,
 )
@@ -41,6 +43,7 @@ from .store import Append, Claim, Document
 from .summary import FailedTry, Summary
 from .values import (
     ADMIN,
+    APPROVE,
     CALLBACK,
     READ,
     SCOPES,
@@ -56,12 +59,14 @@ from .values import (
 
 __all__ = [
     "ADMIN",
+    "APPROVE",
     "CALLBACK",
     "CHECKPOINTS",
     "DEFAULT_SIGNERS",
     "FINAL_KINDS",
     "OPERATIONS",
     "READ",
+    "RECEIPTS",
     "SCOPES",
     "SIDE_KINDS",
     "SUBMIT",
@@ -96,6 +101,7 @@ __all__ = [
     "Receipt",
     "Record",
     "RetiredSecret",
+    "Ruling",
     "Run",
     "RunFilter",
     "Settlement",

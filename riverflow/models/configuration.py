@@ -8,7 +8,7 @@ import msgspec
 
 from ..pipeline import Pipeline, Stage
 from ..retry import RetryPolicy
-from .values import SCOPES
+from .values import ADMIN, APPROVE, SCOPES
 
 __all__ = [
     "DEFAULT_SIGNERS",
@@ -205,6 +205,10 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     subject: str = "api_key"
     root: bool = False
     key_id: str | None = None
+
+    def may(self, scope: str) -> bool:
+        """Whether he may do what needs a scope: an `admin` may also approve."""
+        return scope in self.scopes or (scope == APPROVE and ADMIN in self.scopes)
 
 
 class TokenClaims(msgspec.Struct, frozen=True, kw_only=True):

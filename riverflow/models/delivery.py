@@ -13,7 +13,9 @@ from .values import DeliveryStatus
 
 __all__ = ["OPERATIONS", "Answer", "Delivery", "OutgoingMessage", "Settlement", "Target", "lane_of"]
 
-OPERATIONS: Final = frozenset({"callback.overdue", "delivery.exhausted", "endpoint.disabled", "run.failed"})
+OPERATIONS: Final = frozenset(
+    {"approval.requested", "callback.overdue", "delivery.exhausted", "endpoint.disabled", "run.failed"}
+)
 """Types of deliveries that tell an operator how riverflow itself fares. Only who names one is told of it, and nothing
 that becomes of such a delivery is told in its turn."""
 

@@ -26,7 +26,7 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `provider` and `model` are those of the summary. `since` (inclusive) and `until` (exclusive) are Unix seconds and go
     by the time that an id carries (RFC 9562, 5.7). `channel_id` is the beginning of an id. `customer` is a member of
-    the summary's customer data and the text of its value.
+    the summary's customer data and the text of its value. `approval`: only runs that wait for a person's decision.
     """
 
     statuses: tuple[Status, ...] = ()
@@ -40,6 +40,7 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     until: float | None = None
     channel_id: str | None = None
     customer: tuple[str, str] | None = None
+    approval: bool = False
 
     @property
     def first_id(self) -> str:
@@ -75,14 +76,16 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             all(asked is None or asked == there for asked, there in wanted)
             and (not self.statuses or run.status in self.statuses)
             and (not self.tags or summary.tag in self.tags)
+            and (not self.approval or (run.phase == "waiting" and summary.approval is not None))
         )
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """How many runs are not done: at a stage, and waiting for an answer."""
+    """How many runs are not done: at a stage, and waiting for an answer; of these, for a person's decision."""
 
     running: int = 0
     waiting: int = 0
+    approvals: int = 0
 
 
 class Total(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from .values import Json, MaybeJson, Phase, Status, Tag
 __all__ = [
     "CHECKPOINTS",
     "FINAL_KINDS",
+    "RECEIPTS",
     "SIDE_KINDS",
     "Completed",
     "Deferred",
@@ -25,13 +26,17 @@ __all__ = [
     "Plan",
     "Receipt",
     "Record",
+    "Ruling",
     "Run",
     "Waiting",
 ]
 
-CHECKPOINTS: Final = frozenset({"run.accepted", "stage.completed", "stage.interrupted", "callback.received"})
+RECEIPTS: Final = frozenset({"callback.received", "approval.decided"})
+"""Kinds of entries that say who has answered a waiting stage."""
+
+CHECKPOINTS: Final = RECEIPTS | {"run.accepted", "stage.completed", "stage.interrupted"}
 """Kinds of entries from which a run is rebuilt: its plan and request, each finished stage's output, which beginnings
-count as no attempt, and which callbacks decided it."""
+count as no attempt, and which callbacks and persons decided it."""
 
 SIDE_KINDS: Final = frozenset({"stage.chunk", "stage.progress"})
 """Kinds of public entries that are no state of the run: `stage.` and the channel event they travel under. The official
@@ -119,12 +124,28 @@ class Output(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     metadata: MaybeJson = None
 
 
-class Receipt(msgspec.Struct, frozen=True, kw_only=True):
-    """The callback that decided a stage: its form and the SHA-256 of its canonical body, to know a repetition."""
+class Ruling(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a person has decided about an approval: who he is (an identity's subject, or the name that his link was made
+    for), by which way he came, when (Unix seconds), on what (the SHA-256, hex, of what was held), what of it he changed
+    (JSON pointers, RFC 6901), and his reason."""
+
+    decision: Literal["approve", "reject"]
+    by: str
+    way: Literal["api", "console", "link"]
+    at: float
+    sha256: str
+    changed: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The callback that decided a stage: its form and the SHA-256 of its canonical body, to know a repetition. `ruling`
+    is there where a person has decided."""
 
     stage: str
     form: Literal["success", "error"]
     digest: str
+    ruling: Ruling | None = None
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):

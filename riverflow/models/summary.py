@@ -28,6 +28,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     are asked first. `duration_ms` counts the time with providers (None: none was asked), not webhooks and callbacks;
     `attempts` the tries, `failed` the newest of those that failed. `error` is the code of a run that failed. `customer`
     is the customer data where it is small, else what of it fits. `replay_of` is the run that this one repeats.
+    `approval` is since when the run waits for a person's decision (Unix seconds), for as long as it does.
     """
 
     tag: Tag = "live"
@@ -41,3 +42,4 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: str | None = None
     replay_of: str | None = None
     customer: Json = Json(b"{}")
+    approval: float | None = None

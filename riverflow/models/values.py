@@ -12,6 +12,7 @@ import msgspec
 
 __all__ = [
     "ADMIN",
+    "APPROVE",
     "CALLBACK",
     "READ",
     "SCOPES",
@@ -44,8 +45,9 @@ Tag = Literal["live", "test", "pg", "pg_test_mode"]
 SUBMIT: Final = "submit"
 READ: Final = "read"
 CALLBACK: Final = "callback"
+APPROVE: Final = "approve"
 ADMIN: Final = "admin"
-SCOPES: Final = frozenset({SUBMIT, READ, CALLBACK, ADMIN})
+SCOPES: Final = frozenset({SUBMIT, READ, CALLBACK, APPROVE, ADMIN})
 
 
 def canonical_id(text: str) -> str | None:

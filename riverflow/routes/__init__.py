@@ -10,6 +10,7 @@ from ._door import Call, Doors, Reply, Route, base_url_of, problem_app, respond
 from ._front import Front
 from ._router import build_router
 from .ai import ROUTES as AI
+from .approvals import ROUTES as APPROVALS
 from .callback import ROUTES as CALLBACK
 from .console import ROUTES as CONSOLE
 from .deliveries import ROUTES as DELIVERIES
@@ -32,4 +33,4 @@ __all__ = [
     "respond",
 ]
 
-ROUTES: tuple[Route, ...] = (*AI, *CALLBACK, *REQUESTS, *DELIVERIES, *CONSOLE)
+ROUTES: tuple[Route, ...] = (*AI, *CALLBACK, *REQUESTS, *DELIVERIES, *APPROVALS, *CONSOLE)

@@ -149,7 +149,7 @@ class Door:
             limits.stranger(scope)
             raise
         quota = limits.admit(identity, scope) if limits.by_key else ()
-        if route.scope not in identity.scopes:
+        if route.scope not in identity.scopes and not identity.may(route.scope):
             raise Forbidden(f"this key may not {route.scope!r}", extra={"required_scope": route.scope})
         body = await read_body(scope, receive, doors.settings.max_body_bytes) if route.takes else b""
         call = Call(

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from .. import _payloads, codec
+from .. import _links, _payloads, codec
 from .._callbacks import masked
 from .._deliveries import MAX_REPLAYED
 from .._queries import moment
@@ -128,7 +128,7 @@ async def read_all(call: Call) -> Reply:
 
 async def read(call: Call) -> Reply:
     delivery, entries = await call.engine.deliveries.one(call.project_id, call.param("delivery_id"))
-    body = Json(masked(delivery.body))
+    body = Json(_links.masked(masked(delivery.body)))
     detail = DeliveryDetail(**_members(delivery), body=body, attempts=[_shown(each) for each in entries])
     return Reply(codec.encode(detail))
 

@@ -32,6 +32,7 @@ Runs are followed as server-sent events, or over WebSocket (Phoenix Channels, se
 _TAGS = {
     "ai": "Runs: start, look at, follow, cancel.",
     "callback": "Answers of backends to hand-offs.",
+    "approvals": "Runs that wait for a person.",
     "console": "Configuration, for keys with the scope `admin`.",
 }
 

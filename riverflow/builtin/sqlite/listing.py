@@ -13,7 +13,7 @@ from ...models import RunFilter, Standing, Total
 from ...ports import RunPage
 from .queries import query
 from .rows import NO_TEXT, run_from
-from .series import HOUR, MINUTE
+from .series import APPROVAL, HOUR, MINUTE
 
 __all__ = ["LOOKED_THROUGH", "find_runs", "find_standing", "find_totals", "statement"]
 
@@ -53,7 +53,7 @@ def find_totals(
     db: Connection, project_id: str, since: float, until: float, bucket: int, wanted: RunFilter
 ) -> tuple[Total, ...]:
     """See ports.RunLog.totals."""
-    if wanted.phase not in (None, "done"):
+    if wanted.phase not in (None, "done") or wanted.approval:
         return ()
     words = (wanted.workflow, wanted.event_name, wanted.provider, wanted.model)
     values = _words(project_id, wanted) | {
@@ -71,8 +71,8 @@ def find_totals(
 
 def find_standing(db: Connection, project_id: str) -> Standing:
     """See ports.RunLog.standing."""
-    running, waiting = db.execute(query("standing"), {"project_id": project_id}).fetchone()
-    return Standing(running=running, waiting=waiting)
+    running, waiting, held = db.execute(query("standing"), {"project_id": project_id}).fetchone()
+    return Standing(running=running, waiting=waiting + held, approvals=held)
 
 
 @cache
@@ -87,7 +87,7 @@ def _words(project_id: str, wanted: RunFilter) -> dict[str, Any]:
         "project_id": project_id,
         "statuses": encode(wanted.statuses).decode() if wanted.statuses else None,
         "tags": encode(wanted.tags).decode() if wanted.tags else None,
-        "phase": wanted.phase,
+        "phase": APPROVAL if wanted.approval else wanted.phase,
         "workflow": wanted.workflow,
         "event_name": wanted.event_name,
         "provider": wanted.provider,

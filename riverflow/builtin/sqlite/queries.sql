@@ -112,7 +112,7 @@ WITH matching (series) AS (
     WHERE project_id = :project_id
         AND (:statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses)))
         AND (:tags IS NULL OR tag IN (SELECT value FROM json_each(:tags)))
-        AND (:phase IS NULL OR phase = :phase)
+        AND (:phase IS NULL OR phase = :phase OR (phase = 'approval' AND :phase = 'waiting'))
         AND (:workflow IS NULL OR workflow = :workflow)
         AND (:event_name IS NULL OR event_name = :event_name)
         AND (:provider IS NULL OR provider = :provider)
@@ -212,7 +212,8 @@ GROUP BY 1, 2, 3
 
 -- standing --
 -- How many runs of open series there are.
-SELECT coalesce(sum(series.phase = 'running'), 0), coalesce(sum(series.phase = 'waiting'), 0)
+SELECT coalesce(sum(series.phase = 'running'), 0), coalesce(sum(series.phase = 'waiting'), 0),
+    coalesce(sum(series.phase = 'approval'), 0)
 FROM series CROSS JOIN runs AS found INDEXED BY runs_of_series ON found.series = series.id
 WHERE series.project_id = :project_id AND series.phase <> 'done'
 

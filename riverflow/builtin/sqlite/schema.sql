@@ -25,7 +25,8 @@ CREATE INDEX runs_of_series ON runs (series, id);
 CREATE INDEX runs_finished ON runs (finished_at) WHERE finished_at IS NOT NULL;
 
 -- Runs that lists tell apart by the same words. There are few series and many runs: a list takes the newest of each that
--- is wanted, so one index of numbers serves every filter. The id of a series is a hash of its words.
+-- is wanted, so one index of numbers serves every filter. The id of a series is a hash of its words. The phase of those
+-- that wait for a person's decision is `approval` here.
 CREATE TABLE series (
     id         INTEGER PRIMARY KEY,
     project_id TEXT NOT NULL,

@@ -13,9 +13,11 @@ from ...codec import encode
 from ...models import Run, duration_class
 from .rows import NO_TEXT, Row
 
-__all__ = ["HOUR", "MINUTE", "Catalogue", "Tallies", "series_of", "whole_of"]
+__all__ = ["APPROVAL", "HOUR", "MINUTE", "Catalogue", "Tallies", "series_of", "whole_of"]
 
 MINUTE, HOUR = 60, 3600
+APPROVAL = "approval"
+"""In the place of the phase `waiting`: a series of runs that wait for a person's decision."""
 
 _KEPT = 49 * HOUR  # minutes of the last two days, and one hour for clocks that differ
 _WORDS = 4096  # series whose numbers are remembered
@@ -34,7 +36,7 @@ def series_of(run: Run) -> tuple[int, Words]:
         summary.provider,
         summary.model,
         run.status,
-        run.phase,
+        APPROVAL if summary.approval is not None and run.phase == "waiting" else run.phase,
     )
     return _number(words), words
 

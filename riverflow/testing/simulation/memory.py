@@ -76,8 +76,10 @@ class MemoryLog:
         return totals_of((run for run in ended if since <= (run.finished_at or 0.0) < until), bucket)
 
     async def standing(self, project_id: str) -> Standing:
-        phases = Counter(run.phase for run in self._tables.runs.values() if run.project_id == project_id)
-        return Standing(running=phases["running"], waiting=phases["waiting"])
+        own = [run for run in self._tables.runs.values() if run.project_id == project_id]
+        phases = Counter(run.phase for run in own)
+        held = sum(RunFilter(approval=True).counts(run) for run in own)
+        return Standing(running=phases["running"], waiting=phases["waiting"], approvals=held)
 
     async def prune(self, finished_before: float, *, limit: int = 1000) -> int:
         ended = [

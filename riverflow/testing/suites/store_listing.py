@@ -201,6 +201,30 @@ class ListingCases(StoreCases):
         assert await store.log.standing(MINE) == Standing(running=2, waiting=2)
         assert await store.log.standing(THEIRS) == Standing()
 
+    async def test_runs_that_wait_for_a_person_are_found_among_those_that_wait(self, store: Store) -> None:
+        runs = [self.run_of(number, workflow=f"flow{number % 2}") for number in range(1, 6)]
+        for run in runs:
+            await self.accept(store, run)
+        waiting: dict[str, Any] = {"status": "ai_generated", "phase": "waiting", "deadline_at": NOW + 60}
+        for run in runs[:2]:
+            await self.follow(store, run, **waiting)
+        held = [await self.follow(store, run, **waiting, summary=Summary(approval=NOW)) for run in runs[2:]]
+        wanted = RunFilter(approval=True)
+        assert await self.listed(store, wanted) == "543"
+        assert await self.listed(store, wanted, limit=2) == "54"
+        assert await self.listed(store, wanted, limit=2, before=runs[3].id) == "3"
+        assert await self.listed(store, wanted, after=runs[2].id) == "54"
+        assert await self.listed(store, RunFilter(approval=True, workflow="flow0")) == "4"
+        assert await self.listed(store, RunFilter(phase="waiting")) == "54321"
+        assert await store.log.standing(MINE) == Standing(waiting=5, approvals=3)
+        assert (await store.log.runs(THEIRS, wanted)).runs == ()
+        following = await self.follow(store, held[0], phase="running", deadline_at=None, summary=Summary())
+        ended = {"status": "error", "phase": "done", "finished_at": NOW + 1}
+        await self.follow(store, held[1], **ended)
+        assert await self.listed(store, wanted) == "5"
+        assert await store.log.standing(MINE) == Standing(running=1, waiting=3, approvals=1)
+        assert (await store.log.load(MINE, following.id)).run == following  # type: ignore[union-attr]
+
     async def test_ended_runs_are_counted_by_period_status_and_duration(self, store: Store) -> None:
         ended = []
         for number, (at, after, status) in enumerate(
