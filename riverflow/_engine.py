@@ -193,11 +193,18 @@ class Engine:
     # Verbs
 
     async def submit(
-        self, project_id: str, body: bytes, base_url: str, key: str | None = None, *, playground: bool = False
+        self,
+        project_id: str,
+        body: bytes,
+        base_url: str,
+        key: str | None = None,
+        *,
+        playground: bool = False,
+        simulated: bool = False,
     ) -> Accepted:
         """Accept a request: durable when this returns. A repetition with the same idempotency `key` is answered alike
-        and starts nothing. `playground` keeps the run out of statistics. Raises Overloaded, Conflict (the first with
-        the key is not answered yet) and what reading the request raises."""
+        and starts nothing. `playground` keeps the run out of statistics; there the backend may be `simulated`. Raises
+        Overloaded, Conflict (the first with the key is not answered yet) and what reading the request raises."""
         self.check_accepting()
         await self._directory.known_project(project_id)  # raises NotFound before anything is written
         if key is not None:
@@ -207,7 +214,7 @@ class Engine:
             await self._admission.check()
         submission = await self._intake.submission(project_id, body, base_url)
         if playground:
-            submission = submission.in_playground()
+            submission = submission.in_playground(simulated=simulated)
         decision = await self._decided(project_id, submission, self._parts.ids.channel_id())
         await self._begin(decision)
         return self._accepted(decision.record.run, submission)

@@ -14,7 +14,7 @@ from ._directory import STRUCTURED_OUTPUT, Directory, identifier
 from .config import Settings
 from .egress import Egress
 from .errors import HttpError, InvalidRequest, PipelineError, Unprocessable
-from .models import Completed, Failed, Json, MaybeJson, Plan, StructuredOutput, Workflow
+from .models import Completed, Failed, Json, MaybeJson, Plan, StructuredOutput, Tag, Workflow
 from .schema import SchemaError, check_schema
 
 __all__ = ["CallbackRequest", "Intake", "Submission", "SubmitRequest", "Timeout", "parse_callback", "remote_url"]
@@ -70,9 +70,11 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     request: Json
     warnings: list[str]
 
-    def in_playground(self) -> Submission:
-        """The same, kept out of statistics and of lists that do not ask for it."""
-        plan = msgspec.structs.replace(self.plan, tag="pg_test_mode" if self.plan.tag == "test" else "pg")
+    def in_playground(self, *, simulated: bool) -> Submission:
+        """The same, kept out of statistics and of lists that do not ask for it. Where the backend is `simulated`, it
+        is answered for and nobody else is told anything."""
+        tag: Tag = "pg_test_mode" if self.plan.tag == "test" else "pg"
+        plan = msgspec.structs.replace(self.plan, tag=tag, simulated=simulated)
         return msgspec.structs.replace(self, plan=plan)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from . import _holds, _operations, _payloads, _summaries, codec
+from . import _holds, _operations, _payloads, _simulation, _summaries, codec
 from ._messages import AcceptedEntry, ReceivedEntry
 from ._moves import Decision, Routing, current_stage, end_badly, hand_off, stage_done
 from .errors import Expired, NotFound, NotWaiting, RequestError
@@ -223,6 +223,11 @@ def _answered(record: Record, taken: Answered, now: float, routing: Routing) -> 
         raise _too_late(stage, deadline)
     if taken.ruling is not None:
         record = _holds.released(record, taken.ruling)
+    return _taken(record, stage, taken, now, routing)
+
+
+def _taken(record: Record, stage: Stage, taken: Answered, now: float, routing: Routing) -> Decision:
+    """The answer that the waiting stage has waited for."""
     outcome = taken.outcome
     if isinstance(outcome, Completed):
         received = _receipt_entry(stage, "success", taken, now)
@@ -308,6 +313,10 @@ def _timed_out(record: Record, taken: TimedOut, now: float, routing: Routing) ->
         return _not_due(record, taken, now, routing)
     if stage.kind == APPROVAL:
         return _holds.undecided(record, stage, deadline_at, now, routing)
+    if _simulation.stands_in(record.plan, stage):  # its deadline is when the stand-in answers
+        outcome = _simulation.answer(record, stage, now)
+        answered = Answered(stage.name, outcome, _simulation.digest(outcome), via=_simulation.VIA)
+        return _taken(record, stage, answered, now, routing)
     decision = _without_answer(record, stage, deadline_at, taken.reason, now, routing)
     overdue = _operations.callback_overdue(record, now, routing.operators("callback.overdue"))
     return msgspec.structs.replace(decision, deliveries=decision.deliveries + overdue) if overdue else decision

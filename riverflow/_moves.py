@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from . import _operations, _payloads, _summaries, codec
+from . import _operations, _payloads, _simulation, _summaries, codec
 from .models import Completed, Delivery, Entry, Failed, Json, Output, Plan, Record, Run, Summary, Target, lane_of
 from .pipeline import FINALISE, HAND_OFF, Stage
 
@@ -80,7 +80,8 @@ def hand_off(
     closes: str | None = None,
 ) -> Decision:
     """Mint the callback and the deliveries that tell of it, in one breath; its clock starts here."""
-    deadline = now + (timeout or record.plan.callback_timeout)
+    simulated = _simulation.stands_in(record.plan, stage)
+    deadline = now + (_simulation.AFTER if simulated else timeout or record.plan.callback_timeout)
     first = record.run.status == "pending"
     run = _moved(
         record.run,
@@ -96,7 +97,9 @@ def hand_off(
         message = _payloads.ai_generated(record, event_name)
         entries.append(Entry(kind="run.ai_generated", at=now, stage=stage.name, public=True, data=message))
     targets = routing.targets(record.plan, "task.ai_generated", event_name)
-    if not targets:
+    if simulated:
+        entries.append(_simulation.says(record, stage, now))
+    elif not targets:
         warning = codec.splice(message=f"no handler and no enabled webhook endpoint takes {event_name!r}")
         entries.append(Entry(kind="stage.unattended", at=now, stage=stage.name, data=Json(warning)))
     body = b""

@@ -91,6 +91,8 @@ def _of_run(
     type: str, record: Record, said: dict[str, Any], now: float, targets: tuple[Target, ...]
 ) -> tuple[Delivery, ...]:
     run = record.run
+    if record.plan.simulated:
+        return ()  # somebody is trying something out, and looks at it himself
     data = codec.splice(channel_id=run.id, workflow=run.workflow, event=run.event_name, **said)
     return operation(
         type,

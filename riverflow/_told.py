@@ -26,7 +26,10 @@ class WhoIsTold(msgspec.Struct, frozen=True):
     def targets(self, plan: Plan, type: str, event_name: str | None) -> tuple[Target, ...]:
         """Hand-off: a handler wins, else the request's own URL, else every endpoint whose filter takes the event.
         Completion: the handler for it and the endpoints; event-driven runs tell only endpoints that name it.
-        Failure: the handler for it and the endpoints that name it. The request's own URL stands in for all of them."""
+        Failure: the handler for it and the endpoints that name it. The request's own URL stands in for all of them.
+        A run whose backend is simulated tells nobody."""
+        if plan.simulated:
+            return ()
         if type == "task.ai_generated":
             if event_name in self.handlers:
                 return (Target(url=f"local:{event_name}"),)

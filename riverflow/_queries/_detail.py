@@ -148,7 +148,8 @@ class RequestDetail(msgspec.Struct, frozen=True, kw_only=True):
     `why` says in one sentence why it is where it is. `request` is what the caller sent, `answer` the provider's own
     answer, `message` the newest message that the browser was sent (the result, once it has ended). `latest` is the
     newest number of the log; `more` says that entries after the last one here were left out. `subscribers` counts who
-    is connected to this process now. `replayable` names the stages that a replay can begin with.
+    is connected to this process now. `replayable` names the stages that a replay can begin with. `simulated`: the
+    playground answers for the backend, and nobody else is told anything.
     """
 
     row: RequestRow
@@ -167,6 +168,7 @@ class RequestDetail(msgspec.Struct, frozen=True, kw_only=True):
     subscribers: int
     cancellable: bool
     replayable: tuple[str, ...]
+    simulated: bool = False
 
 
 class _Meta(msgspec.Struct):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from .._simulation import SAYING, stands_in
 from ..models import Failed, Record
 from ..pipeline import GENERATE, Stage
 from ._detail import AttemptShown, DeliveryShown
@@ -69,6 +70,8 @@ def _waiting(record: Record, deliveries: Sequence[DeliveryShown], now: float) ->
     run = record.run
     stage = record.plan.pipeline[run.stage]
     left = (run.deadline_at or now) - now
+    if stands_in(record.plan, stage):
+        return f"{SAYING} for {_event(stage)}: the playground answers in {span(left)}."
     if left <= 0:
         return f"The callback for {stage.name!r} is overdue by {span(-left)}; the run is about to be timed out."
     until = f"{span(left)} left"

@@ -133,6 +133,7 @@ class Queries:
             subscribers=self._readers(channel_id),
             cancellable=record.run.phase != "done",
             replayable=replayable(record),
+            simulated=record.plan.simulated,
         )
 
     async def fixture(self, project_id: str, channel_id: str) -> Fixture:

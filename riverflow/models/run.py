@@ -69,6 +69,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     webhook_url: str | None = None
     tag: Tag = "live"
     replay_of: str | None = None
+    simulated: bool = False  # the playground stands in for the backend: nobody else is told anything
 
     @property
     def pipeline(self) -> Pipeline:

@@ -16,6 +16,7 @@ from .console import ROUTES as CONSOLE
 from .deliveries import ROUTES as DELIVERIES
 from .health import Health
 from .openapi import document
+from .playground import ROUTES as PLAYGROUND
 from .requests import ROUTES as REQUESTS
 
 __all__ = [
@@ -33,4 +34,4 @@ __all__ = [
     "respond",
 ]
 
-ROUTES: tuple[Route, ...] = (*AI, *CALLBACK, *REQUESTS, *DELIVERIES, *APPROVALS, *CONSOLE)
+ROUTES: tuple[Route, ...] = (*AI, *CALLBACK, *REQUESTS, *DELIVERIES, *APPROVALS, *PLAYGROUND, *CONSOLE)

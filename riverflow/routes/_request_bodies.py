@@ -262,6 +262,7 @@ class RequestResponse(RequestShown, kw_only=True):
     message: Any
     subscribers: int
     replayable: list[str]
+    simulated: bool
 
 
 class FiguresBody(msgspec.Struct, kw_only=True):
@@ -324,6 +325,7 @@ def shown(detail: RequestDetail) -> RequestResponse:
         message=_json(detail.message),
         subscribers=detail.subscribers,
         replayable=list(detail.replayable),
+        simulated=detail.simulated,
     )
 
 

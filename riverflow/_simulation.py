@@ -1,0 +1,58 @@
+"""The playground's stand-in for a backend: what it says while a hand-off waits, and what it answers.
+
+Pure: no clock, no ids. When the answer is due and what follows from it is the machine's; nothing is sent from here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final
+
+from . import _payloads, codec
+from .models import Completed, Entry, Json, Plan, Record
+from .pipeline import APPROVAL, Stage
+
+__all__ = ["AFTER", "SAYING", "VIA", "answer", "digest", "says", "stands_in"]
+
+AFTER: Final = 1.5
+"""Seconds that the stand-in takes."""
+
+SAYING: Final = "Simulating backend callback"
+VIA: Final = "playground"
+MEMBER: Final = "simulated_enrichment"
+
+
+def stands_in(plan: Plan, stage: Stage) -> bool:
+    """Whether a stage that waits is answered from here. Nobody stands in for a person."""
+    return plan.simulated and stage.kind != APPROVAL
+
+
+def says(record: Record, stage: Stage, now: float) -> Entry:
+    """What the channel is told while the stage waits: a progress message, as a real backend might send."""
+    said = Json(codec.splice(message=SAYING, simulated=True))
+    return Entry(
+        kind="stage.progress", at=now, stage=stage.name, public=True, data=_payloads.progress(record, stage, said, now)
+    )
+
+
+def answer(record: Record, stage: Stage, now: float) -> Completed:
+    """What a backend would: the data it was handed with something of its own beside it, a task id and metadata."""
+    handed: Any = codec.decode(record.data)
+    made = {
+        "note": "Made up by the playground. Your backend's own data stands here.",
+        "event": stage.event_name or stage.name,
+        "stage": stage.name,
+        "record_id": f"sim_{record.run.id[-8:]}",
+        "processed_at": _payloads.iso(now),
+    }
+    data = {**handed, MEMBER: made} if isinstance(handed, dict) else {"result": handed, MEMBER: made}
+    return Completed(
+        data=codec.from_python(data),
+        task_id=f"simulated_{record.run.id[-8:]}",
+        metadata=codec.from_python({"simulated": True, "processing_time_ms": round(AFTER * 1000)}),
+    )
+
+
+def digest(outcome: Completed) -> str:
+    """SHA-256 of the answer in canonical form, as of every hand-off's."""
+    return hashlib.sha256(codec.encode(outcome)).hexdigest()
