@@ -39,7 +39,7 @@ def answer(record: Record, stage: Stage, now: float) -> Completed:
     """What a backend would: the data it was handed with something of its own beside it, a task id and metadata."""
     handed: Any = codec.decode(record.data)
     made = {
-        "note": "Made up by the playground. Your backend's own data stands here.",
+        "note": "Made up: here stands what your backend adds.",
         "event": stage.event_name or stage.name,
         "stage": stage.name,
         "record_id": f"sim_{record.run.id[-8:]}",
@@ -47,10 +47,18 @@ def answer(record: Record, stage: Stage, now: float) -> Completed:
     }
     data = {**handed, MEMBER: made} if isinstance(handed, dict) else {"result": handed, MEMBER: made}
     return Completed(
-        data=codec.from_python(data),
+        data=_written(data, made),
         task_id=f"simulated_{record.run.id[-8:]}",
         metadata=codec.from_python({"simulated": True, "processing_time_ms": round(AFTER * 1000)}),
     )
+
+
+def _written(data: dict[str, Any], made: dict[str, str]) -> Json:
+    """The data; what is nested so deep that nothing may stand around it is left out."""
+    try:
+        return codec.from_python(data)
+    except ValueError:
+        return codec.from_python({MEMBER: made})
 
 
 def digest(outcome: Completed) -> str:

@@ -17,7 +17,7 @@ _LONG = 0.5  # of the whole line: an interval that takes more is cut
 _CUT_TO = 0.3  # of the whole line, for all that is cut
 _CUTS = 4
 _TICKS = 6
-_APART = 9.0  # percent of the line between two labels
+_APART = 14.0  # percent of the line between two labels
 
 
 class Cut(msgspec.Struct, frozen=True):
@@ -96,10 +96,14 @@ class Scale:
             at = math.ceil((self._moments[number] - self.begin) / step) * step
             while self.begin + at <= self._moments[number + 1]:
                 place = self.place(self.begin + at)
-                if place - ticks[-1].place >= _APART and place <= 100 - _APART / 3:
+                if place - ticks[-1].place >= _APART and place <= 100 - _APART / 3 and self._clear(place):
                     ticks.append(Tick(place, at))
                 at += step
         return tuple(ticks)
+
+    def _clear(self, place: float) -> bool:
+        """Whether a label there would not run into that of a cut."""
+        return all(abs(place - (cut.start + cut.end) / 2) >= _APART for cut in self.cuts)
 
     def _weighed(self, lengths: list[float], idle: set[int]) -> list[float]:
         """The lengths as they are drawn: the longest idle one is cut for as long as it takes more than its part. All

@@ -80,6 +80,7 @@ def _words(entry: Any, data: dict[str, Any]) -> tuple[str, str, str, str]:
         return "inbound", "ok" if good else "bad", f"{stage} was answered", f"{said}, by {via}"
     if entry.kind == "stage.completed":
         return "check", "ok", f"{stage} finished", "" if (entry.attempt or 1) == 1 else f"attempt {entry.attempt}"
+    place, type, said = place_of(str(data.get("url", ""))), str(data.get("type", "")), str(data.get("message") or "")
     known = {
         "run.accepted": ("check", "idle", "Accepted", ""),
         "run.ai_generated": ("broadcast", "think", "The browser was told: the AI has answered", "ai_generated"),
@@ -91,9 +92,19 @@ def _words(entry: Any, data: dict[str, Any]) -> tuple[str, str, str, str]:
             f"{data.get('error', '')} · again at {data.get('next_attempt_at', '')}",
         ),
         "stage.interrupted": ("again", "idle", f"{stage} was cut off", str(data.get("message", ""))),
+        "stage.progress": ("wait", "wait", said or f"{stage} is getting on", _progress(stage, data)),
+        "callback.extended": ("wait", "wait", f"{stage} was given more time", f"until {data.get('deadline_at', '')}"),
+        "delivery.replayed": ("again", "wait", f"{place} is told again", type),
+        "delivery.exhausted": ("bad", "bad", f"{place} was given up", type),
+        "endpoint.disabled": ("warn", "bad", "An endpoint was switched off", str(data.get("reason") or "")),
         "stage.unattended": ("warn", "wait", f"Nobody takes {stage}", str(data.get("message", ""))),
     }
     return known.get(entry.kind, ("idle", "idle", entry.kind, stage))
+
+
+def _progress(stage: str, data: dict[str, Any]) -> str:
+    percent = data.get("percent")
+    return f"{stage}, {percent:g} %" if isinstance(percent, int | float) else stage
 
 
 def _attempted(entry: Any, data: dict[str, Any]) -> tuple[str, str, str, str]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MISSING", "Templates"]
 
-_UNDER_ALL = ("base.html", "outside.html", "parts.html", "plan.html")  # what other templates stand on
+_UNDER_ALL = ("base.html", "outside.html", "parts.html", "plan.html", "gantt.html")  # what other templates stand on
 
 MISSING = "The console needs Jinja2, which is not installed: pip install 'riverflow[console]'"
 

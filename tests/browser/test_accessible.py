@@ -56,7 +56,7 @@ async def paths_of(scene: Scene) -> list[str]:
     key = (await scene.http.post("/console/key", json={"name": "one", "scopes": ["read"]})).json()["id"]
     return [
         "", "requests", "requests?status=error", *(f"requests/{run}" for run in runs), f"requests/{runs[-1]}/cancel",
-        "requests?q=zzz", "workflows", "workflows/new", "workflows/movie_suggestion", "structured-outputs",
+        "requests?q=zzz", "playground", f"playground?run={runs[0]}", f"playground?run={runs[2]}", "workflows", "workflows/new", "workflows/movie_suggestion", "structured-outputs",
         "structured-outputs/new", "webhooks", "webhooks/new", f"webhooks/{endpoint}", "keys", "keys/new",
         f"keys/{key}", f"keys/{key}/revoke", "settings", "no-such-page",
     ]  # fmt: skip
@@ -84,7 +84,7 @@ async def test_a_phone_is_no_exception(browser: Browser, scene: Scene, axe: str)
     await log_in(page, scene)
     paths = await paths_of(scene)
     found = {}
-    for path in (paths[0], paths[1], paths[3], "workflows/new", "webhooks"):
+    for path in (paths[0], paths[1], paths[3], "workflows/new", "webhooks", "playground"):
         await page.goto(scene.console + path)
         found[path] = await findings(page, axe)
     await page.goto(scene.console + "workflows#menu")

@@ -69,7 +69,7 @@ async def test_the_backend_is_simulated_after_a_second_and_a_half(tmp_path: Path
 async def test_nobody_is_told_of_a_simulated_failure_either(tmp_path: Path) -> None:
     heard: list[Any] = []
     provider = ScriptedProvider(ProviderError("no", code="refused", again=False))
-    handlers = {name: heard.append for name in (EVENT, "task.failed", "run.failed")}
+    handlers = dict.fromkeys((EVENT, "task.failed", "run.failed"), heard.append)
     async with open_world(tmp_path, endpoint=TOLD, handlers=handlers, provider=provider) as world:
         accepted = await tried(world)
         assert await world.ended(accepted) == "run.failed"

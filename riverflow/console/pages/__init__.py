@@ -11,6 +11,7 @@ from .keys import PAGES as KEYS
 from .live import PAGES as LIVE
 from .outputs import PAGES as OUTPUTS
 from .overview import PAGES as OVERVIEW
+from .playground import PAGES as PLAYGROUND
 from .request import PAGES as REQUEST
 from .requests import PAGES as REQUESTS
 from .settings import PAGES as SETTINGS
@@ -25,6 +26,7 @@ PAGES: tuple[PageRoute, ...] = (
     *OVERVIEW,
     *REQUESTS,
     *REQUEST,
+    *PLAYGROUND,
     *WORKFLOWS,
     *OUTPUTS,
     *WEBHOOKS,

@@ -14,14 +14,14 @@ from .._pages import PageRoute
 from .._story import story_of
 from .._visit import Visit
 
-__all__ = ["PAGES"]
+__all__ = ["PAGES", "TONES", "WORDS"]
 
 _CANCEL = "/v1/ai/{channel_id}/cancel"
 _REPLAY = "/v1/requests/{channel_id}/replay"
 _FIXTURE = "/v1/requests/{channel_id}/fixture"
 _RESEND = "/v1/deliveries/{delivery_id}/replay"
-_TONES = {"success": "ok", "completed": "ok", "error": "bad", "pending": "run", "ai_generated": "wait"}
-_WORDS = {
+TONES = {"success": "ok", "completed": "ok", "error": "bad", "pending": "run", "ai_generated": "wait"}
+WORDS = {
     "success": "Succeeded", "completed": "Completed", "error": "Failed", "pending": "Generating",
     "ai_generated": "With the backend",
 }  # fmt: skip
@@ -89,8 +89,8 @@ async def _page(visit: Visit, error: RequestError | None = None) -> Page:
     facts: dict[str, Any] = {
         "detail": detail,
         "row": detail.row,
-        "words": _WORDS,
-        "tone": _TONES.get(detail.row.status, "idle"),
+        "words": WORDS,
+        "tone": TONES.get(detail.row.status, "idle"),
         "timeline": timeline_of(detail, now),
         "story": story_of(detail),
         "documents": _documents(detail),

@@ -21,7 +21,13 @@ _STATUSES: Final = {
     "pending": "Generating", "ai_generated": "With the backend", "success": "Succeeded", "completed": "Completed",
     "error": "Failed",
 }  # fmt: skip
-_TAGS: Final = {"": "Live", "test": "Test mode", "playground": "Playground", "all": "All"}
+_TAGS: Final = {
+    "": "Live",
+    "test": "Test mode",
+    "pg": "Playground",
+    "pg_test_mode": "Playground, test mode",
+    "all": "All",
+}
 _FILTERS = ("status", "workflow", "provider", "model", "event_name", "tag", "since", "customer", "channel_id")
 _ROWS = 50
 _EXPORT = "/v1/requests/export"

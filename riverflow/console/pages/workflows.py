@@ -8,6 +8,7 @@ from ...errors import RequestError
 from .._answers import Answer, Page, Redirect
 from .._editing import json_field, json_shown, listed, number_field, optional, problem_of
 from .._pages import PageRoute
+from .._plans import stages_of
 from .._visit import Visit
 
 __all__ = ["PAGES"]
@@ -23,7 +24,7 @@ _BLANK: dict[str, Any] = {
 
 async def index(visit: Visit) -> Answer:
     found = (await visit.house.ask(visit, "GET", _PATH))["data"]
-    return Page("workflows.html", {"workflows": [{**each, "stages": _stages(each)} for each in found]})
+    return Page("workflows.html", {"workflows": [{**each, "stages": stages_of(each)} for each in found]})
 
 
 async def new(visit: Visit) -> Answer:
@@ -90,7 +91,7 @@ async def _form(visit: Visit, shown: dict[str, Any], *, new: bool = False, error
         "providers": visit.house.names["providers"],
         "outputs": outputs,
         "texts": {name: json_shown(shown[name]) for name in ("pipeline", "sample_data")} | shown.get("typed", {}),
-        "stages": [] if new else _stages(shown),
+        "stages": [] if new else stages_of(shown),
         "rows": max(2, len(shown["fallbacks"]) + 1),
     }
     return Page("workflow.html", facts, error.status if error is not None else 200)
@@ -135,19 +136,6 @@ def _as_typed(visit: Visit) -> dict[str, Any]:
         "source": "api",
         "typed": {name: field(name) for name in ("pipeline", "sample_data")},
     }
-
-
-def _stages(workflow: dict[str, Any]) -> list[dict[str, Any]]:
-    """The plan as its pictures show it."""
-    if workflow.get("pipeline") and isinstance(workflow["pipeline"], list):
-        return [
-            {"name": stage["name"], "kind": stage["kind"], "event_name": stage.get("event_name")}
-            for stage in workflow["pipeline"]
-        ]
-    event = workflow["event_name"]
-    enrich = [{"name": "enrich", "kind": "hand_off", "event_name": event}] if event else []
-    ends = [{"name": name, "kind": name, "event_name": None} for name in ("generate", "finalise")]
-    return [ends[0], *enrich, ends[1]]
 
 
 PAGES = (

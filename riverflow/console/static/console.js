@@ -104,6 +104,7 @@ const acts = {
 };
 
 document.addEventListener('keydown', (event) => {
+  if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) event.target.closest('form[data-send]')?.requestSubmit();
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === 'Escape') {
     if (writing(event.target)) event.target.blur();
@@ -168,17 +169,20 @@ class Live {
     this.sign = sign;
     this.url = sign.dataset.live;
     this.busy = this.again = false;
-    document.addEventListener('visibilitychange', () => (document.hidden ? this.stop() : this.start(true)));
+    document.addEventListener('visibilitychange', () => (document.hidden ? this.stop() : this.start()));
     this.start();
   }
 
-  start(look = false) {
+  // What happened between the page and its stream, or while that was broken, is looked for when it opens.
+  start() {
     if (this.source || document.hidden) return;
     this.source = new EventSource(this.url);
-    this.source.addEventListener('open', () => this.show('on'));
+    this.source.addEventListener('open', () => {
+      this.show('on');
+      this.look();
+    });
     this.source.addEventListener('error', () => this.show('off'));
     this.source.addEventListener('changed', () => this.look());
-    if (look) this.look();
   }
 
   stop() {
@@ -201,7 +205,7 @@ class Live {
     try {
       const answer = await fetch(location.href, { headers: { 'X-Riverflow-Live': '1' }, cache: 'no-store' });
       if (answer.status === 403 || answer.status === 401) location.reload();
-      if (answer.ok) this.take(await answer.text());
+      if (answer.ok) take(await answer.text(), '[data-part]');
     } catch {
       // The stream says by itself that the server is gone.
     } finally {
@@ -213,16 +217,41 @@ class Live {
     }
   }
 
-  take(text) {
-    const page = new DOMParser().parseFromString(policy ? policy.createHTML(text) : text, 'text/html');
-    for (const part of all('[data-part]')) {
-      const fresh = page.getElementById(part.id);
-      if (fresh) patch(part, document.adoptNode(fresh));
-    }
-    localTimes();
-    settleTabs();
+}
+
+// The parts of this page that a fresh one brings.
+function take(text, parts) {
+  const page = new DOMParser().parseFromString(policy ? policy.createHTML(text) : text, 'text/html');
+  for (const part of all(parts)) {
+    const fresh = page.getElementById(part.id);
+    if (fresh) patch(part, document.adoptNode(fresh));
+  }
+  localTimes();
+  settleTabs();
+}
+
+// A form with a preview: what follows from it is shown while it is filled in.
+
+let pause;
+let asked = 0;
+
+async function preview(form) {
+  const turn = ++asked;
+  try {
+    const answer = await fetch(form.dataset.preview, { method: 'POST', body: new URLSearchParams(new FormData(form)) });
+    const text = await answer.text();
+    if (answer.ok && turn === asked) take(text, '[data-preview-part]');
+  } catch {
+    // It is only a preview.
   }
 }
+
+document.addEventListener('input', (event) => {
+  const form = event.target.closest('form[data-preview]');
+  if (!form) return;
+  clearTimeout(pause);
+  pause = setTimeout(() => preview(form), 250);
+});
 
 localTimes();
 settleTabs();
