@@ -41,7 +41,8 @@ def api_of(visitor: Visitor) -> httpx.AsyncClient:
 Console = tuple[Visitor, httpx.AsyncClient]
 
 PAGES = [
-    "", "requests", "playground", "workflows", "workflows/new", "workflows/in_code", "structured-outputs", "structured-outputs/new",
+    "", "requests", "playground",
+    "workflows", "workflows/new", "workflows/in_code", "structured-outputs", "structured-outputs/new",
     "structured-outputs/fixed", "webhooks", "webhooks/new", "keys", "keys/new", "settings", "no-such-page",
 ]  # fmt: skip
 

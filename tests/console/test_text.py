@@ -101,7 +101,8 @@ async def test_everything_that_others_write_stays_text(tmp_path: Path) -> None:
 
         paths = ["", "requests", "workflows", "workflows/in_code", "structured-outputs", "structured-outputs/odd",
                  "webhooks", f"webhooks/{endpoint}", f"webhooks/{endpoint}/delete", "settings",
-                 "playground", *(f"requests/{run}" for run in runs), *(f"playground?run={run}" for run in runs)]  # fmt: skip
+                 "playground",
+                 *(f"requests/{run}" for run in runs), *(f"playground?run={run}" for run in runs)]  # fmt: skip
         probed = 0
         for path in paths:
             page = await visitor.see(path)
