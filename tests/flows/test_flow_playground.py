@@ -137,6 +137,22 @@ async def test_every_hand_off_is_simulated_whatever_it_was_handed(tmp_path: Path
         assert [(each["stage"], each["via"]) for each in receipts] == [("check", "playground"), ("save", "playground")]
 
 
+async def test_nobody_stands_in_for_a_person(tmp_path: Path) -> None:
+    stages = (
+        Stage(name="generate", kind="generate"),
+        Stage.approval("review"),
+        Stage(name="finalise", kind="finalise"),
+    )
+    workflow = movie_workflow(event_name=None, pipeline=stages)
+    everything = {"events": (*TOLD["events"], "approval.requested")}
+    async with open_world(tmp_path, workflows=[workflow], endpoint=everything) as world:
+        accepted = await tried(world)
+        await world.wrote(accepted, "approval.requested")
+        await world.clock.advance(10)
+        body = await shown(world, accepted)
+        assert (body["status"], body["deliveries"], body["receipts"]) == ("ai_generated", [], [])
+
+
 async def test_a_callback_that_comes_before_the_simulated_one_counts(tmp_path: Path) -> None:
     async with open_world(tmp_path) as world:
         accepted = await tried(world)
