@@ -13,6 +13,7 @@ import msgspec
 
 from ._breakers import Breakers, Verdict
 from ._directory import ENDPOINT, Directory, Stored
+from ._kept import Keeper, without
 from ._orders import orders_of
 from ._rotation import secrets_of
 from ._settling import UNSENT, Attempt, is_gone, settle
@@ -60,6 +61,7 @@ class Courier:
         breakers: Breakers,
         concurrency: int = 100,
         secret: str | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         self._senders = senders
         self._signers = signers
@@ -71,6 +73,7 @@ class Courier:
         self._breakers = breakers
         self._concurrency = concurrency
         self._secret = secret
+        self._keeper = keeper or Keeper("own", lambda: directory.default_project)
         self._unissued = new_secret()  # where a project was issued none: nobody can verify it, nor forge it
 
     async def attempt(self, delivery: Delivery) -> tuple[Answer, Settlement] | None:
@@ -98,9 +101,19 @@ class Courier:
                 self._leave(target, answer)
         duration = self._clock.monotonic() - started
         attempt = Attempt(
-            delivery=delivery, url=delivery.url, answer=answer, duration=duration, edited=edited, first=first
+            delivery=delivery,
+            url=delivery.url,
+            answer=answer,
+            duration=duration,
+            edited=edited,
+            first=first,
+            kept=self._keeper.keeps(delivery.project_id, answer),
         )
         return answer, settle(attempt, self._clock.now(), policy)
+
+    def shows(self, project_id: str) -> bool:
+        """Whether the project may see what receivers say."""
+        return self._keeper.shows(project_id)
 
     def parked(self, delivery: Delivery) -> bool:
         """A delivery whose turn it was not is in the store again; whether it could be taken from there at once."""
@@ -151,7 +164,8 @@ class Courier:
 
     async def _sent(self, delivery: Delivery, endpoint: Endpoint | None, sender: Sender) -> Answer:
         signed = await self._signed(delivery, endpoint) if sender.signs else {}
-        return await sender.send(delivery, signed, self._limit(delivery, sender))
+        answer = await sender.send(delivery, signed, self._limit(delivery, sender))
+        return answer if answer.ok and not self._keeper.keeps_good else without(answer, signed)
 
     def _limit(self, delivery: Delivery, sender: Sender) -> float:
         """Seconds for the attempt. A receiver on the wire only has to acknowledge; a handler does the work itself,

@@ -23,6 +23,7 @@ from .ports import Clock, Documents, Ids
 __all__ = ["PREFIX", "KeyRing", "digest_of"]
 
 PREFIX = "mr_live_"
+STRANGERS = 1000  # bad keys that are remembered
 
 _DIGEST = "key_digest"  # from a key's digest to its place: who shows a key names no project
 _USE = "key_use"
@@ -59,6 +60,8 @@ class KeyRing:
         self._ids = ids
         self._known: dict[bytes, _Known] = {}
         self._revision = -1
+        self._strange: dict[bytes, None] = {}  # what let nobody in at that revision
+        self._is_any = False
         self._used: dict[tuple[str, str], float] = {}  # not yet written
 
     # Finding
@@ -67,6 +70,8 @@ class KeyRing:
         """The identity of a key that was found before and still lets in: what most requests ask."""
         if self._revision != self._directory.revision:
             self._known.clear()
+            self._strange.clear()
+            self._is_any = False
             self._revision = self._directory.revision
             return None
         known = self._known.get(digest)
@@ -79,8 +84,19 @@ class KeyRing:
         return known.identity
 
     async def identify(self, digest: bytes) -> Identity | None:
-        """Whom a key stands for; None where it is unknown, revoked or expired."""
+        """Whom a key stands for; None where it is unknown, revoked or expired. The same bad key again costs the store
+        nothing, until something is configured anew."""
+        if digest in self._strange:
+            return None
         before = self._directory.revision
+        identity = await self._found(digest, before)
+        if identity is None and before == self._directory.revision == self._revision:
+            self._strange[digest] = None
+            if len(self._strange) > STRANGERS:
+                del self._strange[next(iter(self._strange))]
+        return identity
+
+    async def _found(self, digest: bytes, before: int) -> Identity | None:
         found = await self._documents.get(NOWHERE, _DIGEST, digest.hex())
         if found is None:
             return None
@@ -102,7 +118,8 @@ class KeyRing:
 
     async def any(self) -> bool:
         """Whether there is a key in any project."""
-        return bool(await self._documents.list(NOWHERE, _DIGEST))
+        self._is_any = self._is_any or bool(await self._documents.list(NOWHERE, _DIGEST))
+        return self._is_any
 
     async def _opening(self, project_id: str, key_id: str) -> ApiKey | None:
         """The key, where it lets anybody in."""
@@ -134,6 +151,7 @@ class KeyRing:
         stored = await self._directory.create(project_id, KEY, key.id, key)
         place = codec.encode(_Place(project_id, key.id))
         await self._documents.put(NOWHERE, _DIGEST, digest, place, now=key.created_at, expected_version=0)
+        self._strange.clear()
         return stored, text
 
     async def revoke(self, project_id: str, key_id: str) -> Stored:

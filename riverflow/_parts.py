@@ -18,6 +18,7 @@ from ._deliveries import Deliveries, Told
 from ._directory import Directory
 from ._health import Health
 from ._idempotency import Idempotency
+from ._kept import Keeper
 from .config import Settings
 from .models import Entry
 from .ports import Clock, Handler, Ids, Notifier, Provider, Sender, Signer, StageMiddleware, StageRunner, Store
@@ -57,6 +58,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
             timeout=settings.delivery_timeout,
             handler_timeout=settings.callback_timeout,
             secret=settings.webhook_secret,
+            keeper=Keeper(settings.keep_answers, lambda: self.directory.default_project),
         )
 
     def aftermath(self) -> Aftermath:

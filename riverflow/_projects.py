@@ -16,10 +16,11 @@ from .errors import ConfigError, Conflict, VersionConflict
 from .models import Document, Project
 from .ports import Clock, Documents, Ids
 
-__all__ = ["DEFAULT", "NOWHERE", "Projects"]
+__all__ = ["DEFAULT", "GONE", "NOWHERE", "Projects"]
 
 NOWHERE = ""  # the project of what belongs to none, projects themselves above all
 DEFAULT = "default"
+GONE = "deleted_project"  # documents: deleted projects, by id, of which runs are left
 
 
 class Projects:
@@ -110,7 +111,8 @@ class Projects:
         return written
 
     async def remove(self, project_id: str) -> None:
-        """Remove a project under every name it has."""
+        """Remove a project under every name it has. Its runs are left to the retention."""
+        await self._documents.put(NOWHERE, GONE, project_id, b"{}", now=self._clock.now(), silent=True)
         for document in await self._documents.list(NOWHERE, PROJECT.name):
             if self._stored(document).value.id == project_id:
                 await self._documents.delete(NOWHERE, PROJECT.name, document.name)

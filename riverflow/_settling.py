@@ -6,11 +6,10 @@ Pure: it sends nothing, writes nothing, and has no clock and no chance of its ow
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import msgspec
 
 from . import _payloads, codec
+from ._kept import headers_of, text_of
 from ._messages import AttemptEntry
 from ._orders import Orders, orders_of
 from .models import Answer, Delivery, DeliveryStatus, Entry, Json, Settlement
@@ -18,18 +17,14 @@ from .retry import RetryPolicy, spread
 
 __all__ = ["UNSENT", "Attempt", "closes_endpoint", "is_gone", "settle"]
 
-SHOWN_BODY = 2_000  # characters of a receiver's answer that the timeline keeps
-SHOWN_HEADERS = 30
-SHOWN_HEADER = 200  # characters of one
-_CREDENTIALS = frozenset({"set-cookie", "authorization", "authentication-info", "proxy-authentication-info"})
-
 UNSENT = frozenset({"expired", "attempts_exhausted", "endpoint_gone", "no_sender", "no_app", "no_handler", "policy"})
 """Errors of attempts in which nothing was sent: they say nothing of the receiver."""
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt that is over. `url` is where it went, `duration` in seconds; `edited` says that the endpoint was
-    changed after the delivery was made, `first` is the answer before the one more try at once."""
+    changed after the delivery was made, `first` is the answer before the one more try at once, `kept` that what the
+    receiver said may be kept."""
 
     delivery: Delivery
     url: str
@@ -37,6 +32,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     duration: float
     edited: bool = False
     first: Answer | None = None
+    kept: bool = True
 
 
 def settle(attempt: Attempt, now: float, policy: RetryPolicy) -> Settlement:
@@ -54,14 +50,14 @@ def settle(attempt: Attempt, now: float, policy: RetryPolicy) -> Settlement:
         status=answer.status,
         error=answer.error,
         message=answer.message or None,
-        response=_shown(answer.body) if answer.outcome is None else None,
+        response=text_of(answer.body) if attempt.kept and answer.outcome is None else None,
         duration_ms=round(attempt.duration * 1000),
         next_attempt_at=_payloads.iso(due_at) if due_at is not None else None,
         retry_after=orders.retry_after if status == "pending" else None,
         asked=orders.said,
         endpoint_edited=attempt.edited or None,
         first_try=_first(attempt.first) if attempt.first is not None else None,
-        response_headers=_kept(answer.headers) if answer.headers and not answer.ok else None,
+        response_headers=headers_of(answer.headers) if attempt.kept and answer.headers and not answer.ok else None,
     )
     entry = Entry(
         kind="delivery.attempted",
@@ -110,13 +106,3 @@ def _verdict(
 
 def _first(answer: Answer) -> Json:
     return Json(codec.splice(status=answer.status, error=answer.error, message=answer.message or None))
-
-
-def _kept(headers: Mapping[str, str]) -> dict[str, str]:
-    """What an operator needs to see of an answer that failed: the first headers, cut, and no credentials."""
-    shown = [(name, value) for name, value in headers.items() if name not in _CREDENTIALS]
-    return {name: value[:SHOWN_HEADER] for name, value in shown[:SHOWN_HEADERS]}
-
-
-def _shown(body: bytes) -> str | None:
-    return body[: SHOWN_BODY * 4].decode("utf-8", "replace")[:SHOWN_BODY] if body else None

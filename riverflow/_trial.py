@@ -10,6 +10,7 @@ import msgspec
 from . import _payloads, codec
 from ._courier import Courier
 from ._directory import ENDPOINT, Directory
+from ._kept import text_of
 from .errors import Overloaded
 from .models import Answer, Delivery, Endpoint, Target, lane_of
 from .ports import Clock, Ids
@@ -17,7 +18,6 @@ from .ports import Clock, Ids
 __all__ = ["TYPE", "Trial", "Trials"]
 
 TYPE = "webhook.test"
-SHOWN_BODY = 2_000  # characters of the answer
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +50,8 @@ class Trials:
         attempted = await self._courier.attempt(delivery)
         if attempted is None:
             raise Overloaded("this endpoint is left alone for a moment: it is busy, or has just failed; try again soon")
-        return _told(attempted[0], self._clock.monotonic() - begun, delivery.id)
+        answer = attempted[0]
+        return _told(answer, self._clock.monotonic() - begun, delivery.id, self._courier.shows(project_id))
 
     def _delivery(self, project_id: str, endpoint: Endpoint) -> Delivery:
         now, channel_id = self._clock.now(), self._ids.channel_id()
@@ -77,14 +78,13 @@ class Trials:
         )
 
 
-def _told(answer: Answer, seconds: float, webhook_id: str) -> Trial:
-    text = answer.body[: SHOWN_BODY * 4].decode("utf-8", "replace")[:SHOWN_BODY]
+def _told(answer: Answer, seconds: float, webhook_id: str, shown: bool) -> Trial:
     return Trial(
         ok=answer.ok,
         status=answer.status,
         error=answer.error,
         message=answer.message or None,
-        response=text or None,
+        response=text_of(answer.body) if shown else None,
         duration_ms=round(seconds * 1000),
         webhook_id=webhook_id,
     )

@@ -66,6 +66,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     drain_timeout: Seconds = 10.0
     retention_days: Annotated[float, msgspec.Meta(ge=0)] = 30.0  # 0: for ever
     payload_days: Annotated[float, msgspec.Meta(ge=0)] = 0.0  # 0: as long as the run
+    dead_letter_days: Annotated[float, msgspec.Meta(ge=0)] = 30.0  # 0: as long as the run
+    keep_answers: Literal["own", "failed", "all", "none"] = "own"
     egress_allow: str | tuple[str, ...] = ()
     egress_ports: int | str | tuple[int, ...] = ()
     http_client: Literal["auto", "httptools", "httpx"] = "auto"

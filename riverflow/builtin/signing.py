@@ -22,6 +22,7 @@ from ..ports import Context, Signer
 __all__ = ["ModelRiverSigner", "StandardSigner", "XModelRiverSigner"]
 
 _PREFIX = "whsec_"
+_URL_SAFE = str.maketrans("-_", "+/")  # RFC 4648, 5: both alphabets are about, and a secret is of one
 _FALSY = frozenset({b"null", b"false", b"0", b"-0", b'""'})  # JavaScript's falsy values, in canonical JSON
 
 
@@ -104,10 +105,11 @@ class StandardSigner:
 
 
 def standard_key(secret: str) -> bytes:
-    """The key bytes of a Standard Webhooks secret: `whsec_` + base64 (padded or not), or any other text as UTF-8."""
+    """The key bytes of a Standard Webhooks secret: `whsec_` + base64 (any alphabet, padded or not), or any other text
+    as UTF-8."""
     if not secret.startswith(_PREFIX):
         return secret.encode()
-    encoded = secret.removeprefix(_PREFIX)
+    encoded = secret.removeprefix(_PREFIX).translate(_URL_SAFE)
     try:
         return base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True) or secret.encode()
     except binascii.Error:

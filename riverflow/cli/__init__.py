@@ -15,6 +15,7 @@ import click
 from .._plugins import Plugins
 from ..errors import PluginError, RiverflowError
 from .bench import bench
+from .compact import compact
 from .deliveries import deliveries, replay
 from .demo import demo
 from .egress import ssrf_check
@@ -55,7 +56,7 @@ def commands() -> None:
     """Event-driven AI workflows: generate, enrich, finalise."""
 
 
-for command in (serve, demo, plugins, bench, keys, secrets, deliveries, replay, ssrf_check):
+for command in (serve, demo, plugins, bench, keys, secrets, deliveries, replay, ssrf_check, compact):
     commands.add_command(command)
 
 

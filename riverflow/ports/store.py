@@ -131,8 +131,10 @@ class RunLog(Protocol):
         """How many runs are not done."""
         ...
 
-    async def prune(self, finished_before: float, *, limit: int = 1000) -> int:
-        """Forget up to `limit` runs that ended earlier, with their entries and deliveries; how many went."""
+    async def prune(self, finished_before: float, *, limit: int = 1000, given_up_after: float | None = None) -> int:
+        """Forget up to `limit` runs that ended earlier, with their entries and deliveries; how many went. Where
+        `given_up_after` is given, runs stay that still owe a delivery, or have one that was given up (dead or expired)
+        and whose last try was due after that time."""
         ...
 
     async def strip(self, since: float, until: float, *, limit: int = 1000) -> tuple[int, float]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import httpx
@@ -175,3 +177,31 @@ async def test_the_default_project_is_issued_a_secret_by_rotating(desk: Desk) ->
     assert (answer["has_secret"], answer["retired"]) == (True, [])
     quiet = await desk.submit("movie", webhook_url="http://localhost:18080/hook")
     assert not any("verify" in warning for warning in quiet.get("warnings", []))
+
+
+async def test_the_runs_of_a_deleted_project_are_forgotten_within_minutes(desk: Desk) -> None:
+    """Also where the process stops before that: what is to be done is written with the deletion."""
+    await make(desk)
+    async with await tenant(desk, "blue") as client:
+        await client.post("/console/workflow", json={"name": "w", "provider": "echo"})
+        runs = [(await client.post("/v1/ai/async", json={"workflow": "w"})).json()["channel_id"] for _ in range(3)]
+        for run in runs:
+            while (await client.get(f"/v1/ai/{run}")).json()["status"] != "success":
+                await desk.clock.advance(0)
+    kept = await desk.submit("plain")
+    assert rows(desk, runs) == 3
+    assert (await desk.client.delete("/console/project/blue")).status_code == 200
+    for _ in range(600):
+        if rows(desk, runs) == 0:
+            break
+        await desk.clock.advance(1)
+    assert rows(desk, runs) == 0
+    assert (await desk.client.get(f"/v1/ai/{kept['channel_id']}")).status_code == 200
+
+
+def rows(desk: Desk, runs: list[str]) -> int:
+    """How many of these runs the file has."""
+    path = desk.river.settings.database_url.removeprefix("sqlite:///")
+    with closing(sqlite3.connect(path)) as db:
+        left = {run_id for (run_id,) in db.execute("SELECT run_id FROM entries")}
+    return len(left.intersection(runs))

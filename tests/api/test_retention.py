@@ -53,8 +53,28 @@ async def test_runs_are_forgotten_when_they_are_old_enough(seated: Sit) -> None:
         assert (await desk.client.get(f"/v1/ai/{young}")).status_code == 200
 
 
+async def test_a_run_with_a_dead_letter_stays_as_long_as_that_does(seated: Sit) -> None:
+    """A receiver that nobody listens at: its only attempt fails, and can be replayed until its own time is over."""
+    async with seated(retention_days=2 / 24, dead_letter_days=6 / 24, retry="0") as desk:
+        plain = await ended(desk)
+        dead = await ended(desk, webhook_url="http://127.0.0.1:18080/hook")
+
+        async def given_up() -> bool:
+            return bool((await desk.client.get("/v1/deliveries?status=dead")).json()["data"])
+
+        await eventually(desk, given_up)
+        await pass_hours(desk, 4)
+        assert (await desk.client.get(f"/v1/ai/{plain}")).status_code == 404
+        assert (await desk.client.get(f"/v1/ai/{dead}")).status_code == 200
+        assert await given_up()
+        await pass_hours(desk, 4)
+        assert (await desk.client.get(f"/v1/ai/{dead}")).status_code == 404
+        assert not await given_up()
+
+
 def test_they_are_kept_for_thirty_days_unless_said_otherwise() -> None:
     assert Settings().retention_days == 30
+    assert Settings().dead_letter_days == 30
 
 
 async def test_payloads_may_go_earlier_than_the_runs(seated: Sit) -> None:

@@ -133,3 +133,28 @@ def test_the_secret_key_is_replaced(command: Command, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "riverflow.db")) as db:
         [(body,)] = db.execute("SELECT body FROM documents WHERE kind = 'project'").fetchall()
     assert b"whsec_" not in body
+
+
+def test_nothing_deleted_or_sealed_since_is_left_in_a_compact_file(command: Command, tmp_path: Path) -> None:
+    """A secret from before there was a key lies in the file until it is written anew."""
+    assert command("keys", "create", "first", RIVERFLOW_ENV="development").status == 0
+    canary = "whsec_" + base64.b64encode(b"canary" * 6).decode()
+    with closing(sqlite3.connect(tmp_path / "riverflow.db")) as db:
+        db.execute("PRAGMA secure_delete = OFF")
+        db.execute("INSERT INTO documents VALUES ('p', 'webhook', 'ep', 1, ?, 0)", (canary * 400,))
+        db.commit()
+        db.execute("DELETE FROM documents WHERE name = 'ep'")
+        db.commit()
+
+    def kept() -> bool:
+        return any(canary.encode() in path.read_bytes() for path in tmp_path.glob("riverflow.db*"))
+
+    assert kept()
+    done = command("compact", RIVERFLOW_ENV="development")
+    assert (done.status, done.err.strip()) == (0, "the database is compact")
+    assert not kept()
+    with closing(sqlite3.connect(tmp_path / "riverflow.db", isolation_level=None)) as db:
+        db.execute("BEGIN IMMEDIATE")
+        held = command("compact", RIVERFLOW_ENV="development")
+    assert held.status == 1
+    assert "locked by another process" in held.err

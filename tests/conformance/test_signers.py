@@ -202,7 +202,7 @@ def test_without_a_callback_there_is_no_callback_header() -> None:
 
 @pytest.mark.parametrize("body", [b'{"data":{"a":1}}', '{"data":"Zoë ✓"}'.encode()])
 def test_standard_webhooks_library_signs_the_same(body: bytes) -> None:
-    """The specification's own secret, of 24 bytes, padded and not."""
+    """The specification's own secret, of 24 bytes, padded and not, in either alphabet of base64."""
     for secret in (
         SECRET,
         "whsec_" + base64.b64encode(b"k" * 32).decode(),
@@ -210,6 +210,9 @@ def test_standard_webhooks_library_signs_the_same(body: bytes) -> None:
     ):
         headers = StandardSigner().sign(outgoing(body), secret)
         Webhook(secret).verify(body, dict(headers))
+    key = b"\xfb\xff" * 16
+    headers = StandardSigner().sign(outgoing(body), "whsec_" + base64.urlsafe_b64encode(key).decode().rstrip("="))
+    Webhook(key).verify(body, dict(headers))
 
 
 def test_a_secret_of_another_form_is_its_own_key() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from riverflow._directory import Directory
 from riverflow._gate import Gate
-from riverflow._keys import KeyRing
+from riverflow._keys import STRANGERS, KeyRing
 from riverflow._vault import Vault
 from riverflow.builtin.sqlite.address import Address
 from riverflow.builtin.sqlite.store import SqliteStore
@@ -88,6 +88,31 @@ async def test_a_known_key_asks_the_store_nothing(desk: Desk) -> None:
         assert await desk.knock(key) is known
     assert (await desk.knock("mr_live_root")).root
     assert not desk.documents.asked
+
+
+async def test_a_bad_key_asks_the_store_once_and_is_asked_about_anew_when_a_key_is_made(desk: Desk) -> None:
+    async def refused(key: str) -> bool:
+        try:
+            await desk.knock(key)
+        except Unauthenticated:
+            return True
+        return False
+
+    project_id = desk.directory.default_project
+    assert await refused("mr_live_wrong")  # memory is warm
+    desk.documents.asked.clear()
+    assert await refused("mr_live_bad")
+    assert desk.documents.asked.total() == 1
+    for _ in range(100):
+        assert await refused("mr_live_bad")
+        assert await refused("mr_live_wrong")
+    assert desk.documents.asked.total() == 1
+    for number in range(STRANGERS + 10):
+        assert await refused(f"mr_live_{number}")
+    assert len(desk.keys._strange) == STRANGERS  # bounded, however many are tried
+    _, key = await desk.keys.issue(project_id, "k", SCOPES)
+    assert not await refused(key)
+    assert await refused("mr_live_bad")
 
 
 async def test_a_verdict_is_found_anew_after_a_change_and_holds_again(desk: Desk) -> None:

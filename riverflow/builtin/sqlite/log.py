@@ -75,16 +75,14 @@ class SqliteLog:
     async def standing(self, project_id: str) -> Standing:
         return await self._reader.look(lambda db: find_standing(db, project_id))
 
-    async def prune(self, finished_before: float, *, limit: int = 1000) -> int:
+    async def prune(self, finished_before: float, *, limit: int = 1000, given_up_after: float | None = None) -> int:
         """Forget ended runs, a few a transaction: one that is interrupted has forgotten whole runs only."""
-        pruned = 0
-        while pruned < limit:
-            batch = min(limit - pruned, _PRUNED_AT_ONCE)
-            went = await self._writer.change(lambda db, batch=batch: _prune(db, finished_before, batch))  # type: ignore[misc]
-            pruned += went
-            if went < batch:
-                break
-        return pruned
+        wanted = {"before": finished_before, "limit": limit, "given_up_after": given_up_after}
+        found = decode((await self._reader.look(lambda db: db.execute(query("prunable"), wanted).fetchone()))[0])
+        for start in range(0, len(found), _PRUNED_AT_ONCE):
+            batch = encode(found[start : start + _PRUNED_AT_ONCE]).decode()
+            await self._writer.change(lambda db, batch=batch: _forget(db, batch))  # type: ignore[misc]
+        return len(found)
 
     async def strip(self, since: float, until: float, *, limit: int = 1000) -> tuple[int, float]:
         """Forget payloads, a few runs a transaction."""
@@ -108,8 +106,6 @@ class SqliteLog:
         return erased
 
 
-def _prune(db: Connection, finished_before: float, limit: int) -> int:
-    ids: bytes = db.execute(query("prunable"), (finished_before, limit)).fetchone()[0]
+def _forget(db: Connection, run_ids: str) -> None:
     for name in ("prune_entries", "prune_deliveries", "prune_due", "prune_runs"):
-        db.execute(query(name), (ids.decode(),))
-    return len(decode(ids))
+        db.execute(query(name), (run_ids,))

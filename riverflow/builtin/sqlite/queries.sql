@@ -218,9 +218,14 @@ FROM series CROSS JOIN runs AS found INDEXED BY runs_of_series ON found.series =
 WHERE series.project_id = :project_id AND series.phase <> 'done'
 
 -- prunable --
--- Runs that ended long enough ago.
+-- Runs that ended long enough ago, and of whose deliveries none is owed or was given up of late.
 SELECT CAST(json_group_array(id) AS BLOB)
-FROM (SELECT id FROM runs WHERE finished_at < ? ORDER BY finished_at LIMIT ?)
+FROM (
+    SELECT id FROM runs
+    WHERE finished_at < :before AND (:given_up_after IS NULL OR NOT EXISTS (
+        SELECT 1 FROM deliveries WHERE deliveries.run_id = runs.id
+            AND (status = 'pending' OR (status IN ('dead', 'expired') AND due_at > :given_up_after))))
+    ORDER BY finished_at LIMIT :limit)
 
 -- prune_entries --
 -- Forget the logs of runs.

@@ -64,6 +64,12 @@ class SqliteStore:
                 await asyncio.shield(self._writer.stop())
                 raise
 
+    async def compact(self) -> None:
+        """Write the file anew without its free pages, and empty its log: nothing deleted or overwritten is left in
+        either. Others wait to write meanwhile. Raises StoreUnavailable where somebody holds the file, or the disk has
+        no room for a second copy."""
+        await self._writer.look(_rewritten)
+
     async def aclose(self) -> None:
         """Do what is queued, then close; SQLite folds its log into the file as the last connection goes."""
         if self._reader is not self._writer:
@@ -78,3 +84,8 @@ class SqliteStore:
             db.close()
             raise translated(error, self._address) from error
         return db
+
+
+def _rewritten(db: Connection) -> None:
+    db.execute("VACUUM")  # in no transaction, as everything is that a worker "looks" at
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

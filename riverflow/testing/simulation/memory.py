@@ -81,15 +81,23 @@ class MemoryLog:
         held = sum(RunFilter(approval=True).counts(run) for run in own)
         return Standing(running=phases["running"], waiting=phases["waiting"], approvals=held)
 
-    async def prune(self, finished_before: float, *, limit: int = 1000) -> int:
+    async def prune(self, finished_before: float, *, limit: int = 1000, given_up_after: float | None = None) -> int:
         ended = [
             (run.finished_at, run.id)
             for run in self._tables.runs.values()
-            if run.finished_at is not None and run.finished_at < finished_before
+            if run.finished_at is not None
+            and run.finished_at < finished_before
+            and (given_up_after is None or not self._is_spared(run.id, given_up_after))
         ]
         for _, run_id in sorted(ended)[:limit]:
             self._tables.forget_run(run_id)
         return min(len(ended), limit)
+
+    def _is_spared(self, run_id: str, given_up_after: float) -> bool:
+        return any(
+            each.status == "pending" or (each.status in ("dead", "expired") and each.due_at > given_up_after)
+            for each in self._tables.owed_for(run_id)
+        )
 
     async def strip(self, since: float, until: float, *, limit: int = 1000) -> tuple[int, float]:
         ended = sorted(

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from ...errors import VersionConflict
-from ...models import Append, Entry, Json
+from ...models import Append, Entry, Json, Settlement
 from ...ports import Store
 from .store_cases import HTTP, ME, MINE, NOW, THEIRS, YOU, StoreCases
 
@@ -206,6 +206,28 @@ class RunLogCases(StoreCases):
         assert len(await store.queue.deliveries(MINE, runs[2].id)) == 1
         claimed = await store.queue.claim_due(YOU, NOW + 10, lanes=HTTP, limit=99)
         assert {claim.run_id for claim in claimed} == {runs[2].id, runs[3].id}
+
+    async def test_prune_spares_runs_with_dead_letters_and_what_is_owed(self, store: Store) -> None:
+        """Given up of late, given up long ago, still owed, delivered."""
+        runs = [self.run_of(number) for number in range(1, 5)]
+        for run, due_at in zip(runs, (NOW + 50, NOW - 50, NOW, NOW), strict=True):
+            delivery = msgspec.structs.replace(self.delivery_of(run, run.id[-1]), due_at=due_at)
+            await self.accept(store, run, delivery)
+            if run is not runs[2]:
+                entry = Entry(kind="delivery.attempted", at=NOW)
+                settled = Settlement(
+                    delivery_id=delivery.id,
+                    run_id=run.id,
+                    attempt=1,
+                    status="delivered" if run is runs[3] else "dead",
+                    entry=entry,
+                )
+                await store.queue.settle(settled)
+            await self.end(store, run, NOW)
+        assert await store.log.prune(NOW + 1, given_up_after=NOW) == 2
+        assert [run.id for run in (await store.log.runs(MINE)).runs] == [runs[2].id, runs[0].id]
+        assert await store.log.prune(NOW + 1, given_up_after=NOW + 50) == 1
+        assert await store.log.prune(NOW + 1) == 1
 
     async def test_nothing_of_a_pruned_run_is_left(self, store: Store) -> None:
         run = self.run_of(1)
