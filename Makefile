@@ -6,6 +6,7 @@ RUN := $(BIN)/python -m
 PYTEST_ARGS ?= -n auto --maxprocesses=8
 TORTURE_SECONDS ?= 600
 TORTURE_FIRST ?= 0
+TORTURE_RUNS ?= 10000
 TORTURE_KILLS ?= 2000
 PYTHONS ?= python3.11 python3.13
 NODE := tests/node/node_modules/.package-lock.json
@@ -46,9 +47,9 @@ format: $(BIN)/.dev ## write the formatting, fix what ruff can fix
 bench: $(BIN)/.bench ## what a durable run costs on this machine; takes minutes (BENCH_ARGS="I W" for parts)
 	@$(RUN) riverflow bench $(BENCH_ARGS)
 
-torture: $(BIN)/.dev ## simulated faults by seed, then kill -9 at saturation (TORTURE_SECONDS=600, TORTURE_KILLS=2000)
+torture: $(BIN)/.dev ## simulated faults by seed, then kill -9 at saturation (TORTURE_SECONDS=600, TORTURE_RUNS=10000, TORTURE_KILLS=2000)
 	@$(RUN) riverflow.testing.simulation --seconds $(TORTURE_SECONDS) --first $(TORTURE_FIRST)
-	@cd tests && $(abspath $(BIN))/python -m crash.torture --runs 10000 --kills 20
+	@cd tests && $(abspath $(BIN))/python -m crash.torture --runs $(TORTURE_RUNS) --kills 20
 	@cd tests && $(abspath $(BIN))/python -m crash.torture --runs $$(( 12 * $(TORTURE_KILLS) )) --kills $(TORTURE_KILLS)
 
 clean: ## forget environments and caches

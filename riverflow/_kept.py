@@ -35,8 +35,8 @@ _HARMLESS: Final = dict.fromkeys({*_CONTROLS, *_DIRECTIONS} - {0x09, 0x0A}, "\uf
 
 
 class Keeper:
-    """Says of which attempts the answer is kept. `own_project()` is the default project's id; with `keeps_good` also the
-    answers of deliveries that went well are looked at."""
+    """Says of which attempts the answer is kept. `own_project()` is the default project's id; `keeps_good` says whether
+    those of deliveries that went well are."""
 
     def __init__(self, keep: Keep, own_project: Callable[[], str]) -> None:
         self.keeps_good = keep == "all"

@@ -7,6 +7,7 @@ one life to the next, so clients are not refused, they wait.
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -78,6 +79,7 @@ def _end_with_the_test() -> None:
 
 
 def main(listener_fd: int, database: str, provider: str, backend: str) -> None:
+    logging.getLogger("riverflow.vault").setLevel(logging.ERROR)  # each life would say that it has no secret key
     for _ in sys.stdin:
         pid = os.fork()
         if pid == 0:
