@@ -14,10 +14,10 @@ import msgspec
 from . import _links, codec
 from ._directory import Directory
 from ._edits import changes, check_edit
-from ._holds import digest_of, held, id_of, not_held
+from ._holds import changed, digest_of, held, id_of, not_held
 from ._machine import Answered, Repeated
 from ._runner import Runner
-from .errors import Conflict, Expired, NotFound, Unprocessable
+from .errors import Expired, NotFound, Unprocessable
 from .models import Completed, Failed, Json, MaybeJson, Record, Ruling, RunFilter, canonical_id
 from .pipeline import APPROVAL, Stage
 from .ports import Clock, RunLog, RunPage
@@ -114,6 +114,8 @@ class Approvals:
         rejection without a reason), Conflict (somebody was first, or what is held is not what he has seen) and Expired.
         The same decision again is answered like the first."""
         approval = await self.one(project_id, approval_id)
+        if approval.state == "pending" and said.sha256 not in (None, approval.sha256):
+            raise changed()
         edit = _edit(approval, said)
         reason = (said.reason or "").strip() or None
         if said.decision == "reject" and reason is None:
@@ -126,7 +128,7 @@ class Approvals:
             by=by,
             way=way,
             at=self._clock.now(),
-            sha256=said.sha256 or approval.sha256,
+            sha256=approval.sha256,
             changed=tuple(change.pointer for change in changes(approval.data, edit)) if edit is not None else (),
             reason=reason,
         )
@@ -181,7 +183,7 @@ class Approvals:
             if self._clock.now() >= claims.expires_at:
                 raise Expired("this link has expired", code="link_expired")
             if (claims.begun, claims.sha256) != (approval.record.begun, approval.sha256):
-                raise Conflict("what is to be approved has changed; look again", code="approval_changed")
+                raise changed()
         return Linked(approval=approval, name=claims.name)
 
     async def decide_by_link(self, link: str, said: Decision) -> Decided:

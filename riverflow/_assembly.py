@@ -293,6 +293,9 @@ class Assembly(msgspec.Struct, frozen=True, kw_only=True):
             TransportRoute(type="http", path=path, app=console, methods=("GET", "HEAD", "POST"))
             for path in ("/console", "/console/{rest:path}")
         ]
+        served.append(
+            TransportRoute(type="http", path="/approve/{link}", app=console.links, methods=("GET", "HEAD", "POST"))
+        )
         router = Front(build_router(doors, ROUTES, served), Origins(self.settings))
         return Running(engine=engine, directory=directory, transports=[*transports, console], router=router)
 

@@ -18,6 +18,7 @@ from .pipeline import APPROVAL_TIMEOUT, Stage
 
 __all__ = [
     "already_decided",
+    "changed",
     "decided_too_late",
     "digest_of",
     "held",
@@ -94,11 +95,7 @@ def hold(record: Record, stage: Stage, waiting: Waiting, now: float, routing: Ro
 def released(record: Record, ruling: Ruling | None = None) -> Record:
     """A run that is held no more. Raises Conflict where the ruling is on something else than what is held."""
     if ruling is not None and ruling.sha256 != digest_of(record.data):
-        raise Conflict(
-            "what is to be approved has changed; look again",
-            code="approval_changed",
-            extra={"state": record.run.status},
-        )
+        raise changed()
     run = record.run
     if run.summary.approval is None:
         return record
@@ -132,6 +129,11 @@ def takes_no_callback(stage: Stage) -> RequestError:
         f"stage {stage.name!r} waits for a person's decision (/v1/approvals) and takes no callback",
         code="approval_required",
     )
+
+
+def changed() -> RequestError:
+    """For who has decided on something else than what is held."""
+    return Conflict("what is to be approved has changed; look again", code="approval_changed")
 
 
 def already_decided(ruling: Ruling) -> RequestError:

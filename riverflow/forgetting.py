@@ -25,6 +25,7 @@ _PAYLOADS: Final = {
     "run.completed": frozenset({"data", "content", "ai_response", "callback_metadata", "task_id", "customer_data"}),
     "run.failed": frozenset({"customer_data"}),
     "callback.timed_out": frozenset({"reason"}),
+    "approval.decided": frozenset({"message"}),
     "delivery.attempted": frozenset({"response", "response_headers", "first_try"}),
 }
 """Members that hold what people, models and backends said, by kind of entry."""
@@ -43,6 +44,9 @@ def without_payload(entry: Entry) -> Entry:
     if "plan" in kept:
         plan = _members.decode(kept["plan"])
         kept["plan"] = Json(codec.encode({name: value for name, value in plan.items() if name not in _OF_THE_PLAN}))
+    if "ruling" in kept:
+        ruling = _members.decode(kept["ruling"])
+        kept["ruling"] = Json(codec.encode({name: value for name, value in ruling.items() if name != "reason"}))
     return msgspec.structs.replace(entry, data=Json(codec.encode(kept)))
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from .. import _callbacks, _links
 from ..models import (
+    RECEIPTS,
     Delivery,
     DeliveryStatus,
     Entry,
@@ -285,7 +286,7 @@ def receipts_of(entries: Sequence[Entry]) -> tuple[ReceiptShown, ...]:
     return tuple(
         ReceiptShown(at=entry.at, stage=said.stage, form=said.form, via=said.via)
         for entry in entries
-        if entry.kind == "callback.received" and (said := _received.decode(entry.data))
+        if entry.kind in RECEIPTS and (said := _received.decode(entry.data))
     )
 
 

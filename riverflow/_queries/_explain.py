@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from .._simulation import SAYING, stands_in
 from ..models import Failed, Record
-from ..pipeline import GENERATE, Stage
+from ..pipeline import APPROVAL, GENERATE, Stage
 from ._detail import AttemptShown, DeliveryShown
 
 __all__ = ["explain", "span"]
@@ -72,11 +72,23 @@ def _waiting(record: Record, deliveries: Sequence[DeliveryShown], now: float) ->
     left = (run.deadline_at or now) - now
     if stands_in(record.plan, stage):
         return f"{SAYING} for {_event(stage)}: the playground answers in {span(left)}."
+    if stage.kind == APPROVAL:
+        return _held(record, stage, left, now)
     if left <= 0:
         return f"The callback for {stage.name!r} is overdue by {span(-left)}; the run is about to be timed out."
     until = f"{span(left)} left"
     owed = [each for each in deliveries if each.stage == stage.name and each.type == "task.ai_generated"]
     return f"Waiting for the answer to {_event(stage)}, {until}: {_how_told(owed, now)}."
+
+
+def _held(record: Record, stage: Stage, left: float, now: float) -> str:
+    """Waiting for a person."""
+    then = {"approve": "is approved as it is", "fail": "fails"}.get(stage.on_timeout or "", "is rejected")
+    if left <= 0:
+        return f"Nobody has decided on {stage.name!r} in time; the run {then} in a moment."
+    since = record.run.summary.approval
+    asked = f", which was asked for {span(now - since)} ago" if since is not None else ""
+    return f"Waiting for a person's decision on {stage.name!r}{asked}; in {span(left)} it {then} without one."
 
 
 def _how_told(owed: Sequence[DeliveryShown], now: float) -> str:

@@ -26,6 +26,9 @@ _GLYPHS = {
     "run.ai_generated": ("◆", "cyan"),
     "delivery.attempted": ("→", "magenta"),
     "callback.received": ("←", "magenta"),
+    "approval.requested": ("?", "yellow"),
+    "approval.decided": ("←", "magenta"),
+    "approval.expired": ("✘", "red"),
     "callback.extended": ("↦", "magenta"),
     "callback.timed_out": ("✘", "red"),
     "run.completed": ("★", "green"),
@@ -110,6 +113,8 @@ def _said(kind: str, data: dict[str, Any]) -> str:
             return f"{data.get('status') or data.get('error')} from {data['url']}{_again(data)}"
         case "stage.retrying":
             return f"{data.get('error')}{_again(data)}"
+        case "approval.decided":
+            return f"{data['ruling']['decision']} by {data['ruling']['by']}"
         case "callback.received":
             return ": ".join(data[name] for name in ("form", "code", "message") if data.get(name))
         case "run.completed" | "run.ai_generated":

@@ -15,6 +15,7 @@ from ..errors import Forbidden, MethodNotAllowed, NotFound, RequestError, Riverf
 from ..ports import Receive, Scope, Send
 from ..routes._door import read_body
 from ._answers import Answer, Download, Page, Redirect, Stream
+from ._approve import ApproveLinks
 from ._entrance import Entrance
 from ._headers import PAGE
 from ._house import House
@@ -32,9 +33,10 @@ _BARE = "<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>
 
 
 class Console:
-    """Serves everything below `console/`."""
+    """Serves everything below `console/`; `links` what is beside it, for who has no login."""
 
-    def __init__(self, house: House, entrance: Entrance, table: Table) -> None:
+    def __init__(self, house: House, entrance: Entrance, table: Table, links: ApproveLinks) -> None:
+        self.links = links
         self._house = house
         self._entrance = entrance
         self._table = table
@@ -141,6 +143,7 @@ class Console:
             "now": self._house.clock.now(),
             "note": note_of(visit.query.get("done", "")),
             "project_name": self._house.project_name(visit),
+            "tallies": await self._house.tallies(visit),
             "problem": None,
         }
         body = (await self._house.templates.render(page.template, {**facts, **page.facts})).encode()

@@ -12,6 +12,7 @@ from ..ports import Clock, Handler, Store
 from ..routes import Doors, Route
 from ._api import Api
 from ._app import Console
+from ._approve import ApproveLinks
 from ._entrance import Entrance
 from ._house import House
 from ._pages import Table
@@ -71,7 +72,7 @@ def build_console(ground: Ground) -> Console:
         templates=_templates(assets, table, development=doors.settings.development),
         pulse=Pulse(doors.engine.hub, doors.settings.heartbeat),
     )
-    return Console(house, entrance, table)
+    return Console(house, entrance, table, ApproveLinks(house))
 
 
 def _templates(assets: Assets, table: Table, *, development: bool) -> Templates:

@@ -15,7 +15,7 @@ from .._engine import Engine
 from .._plugins import Plugins
 from .._queries import Queries
 from ..config import Settings
-from ..errors import NotFound
+from ..errors import NotFound, StoreError
 from ..ports import Clock, Handler, Ids, Store
 from ._api import Api
 from ._entrance import Entrance
@@ -54,6 +54,15 @@ class House(msgspec.Struct, kw_only=True):
             return self.directory.project(visit.project_id).name
         except NotFound:
             return ""
+
+    async def tallies(self, visit: Visit) -> dict[str, int]:
+        """How much waits for somebody, by the path of its page; nothing, where the store does not answer."""
+        if visit.who is None:
+            return {}
+        try:
+            return {"approvals": await self.engine.approvals.count(visit.project_id)}
+        except StoreError:
+            return {}
 
     async def ask(self, visit: Visit, method: str, path: str, body: Any = None, **params: str) -> Any:
         """What the HTTP API answers this visitor. Raises RequestError."""

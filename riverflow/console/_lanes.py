@@ -22,7 +22,7 @@ __all__ = ["Lane", "Timeline", "timeline_of"]
 _THIN = 0.45  # percent: no bar is thinner
 _HATCHED = ' fill="url(#hatch)"'  # a pattern of the page's: waiting is not told by colour alone
 _TONES = {"running": "run", "waiting": "wait", "failed": "bad"}
-_ICONS = {"generate": "spark", "hand_off": "webhooks", "finalise": "broadcast"}
+_ICONS = {"generate": "spark", "hand_off": "webhooks", "approval": "approvals", "finalise": "broadcast"}
 
 
 class Bar(msgspec.Struct, frozen=True):
@@ -117,7 +117,7 @@ def _bar_tone(stage: StageShown) -> str:
     """What the time of a stage was spent with: the AI's work, waiting for somebody, or its own."""
     if stage.state != "done":
         return _TONES.get(stage.state, "idle")
-    return {"generate": "think", "hand_off": "wait"}.get(stage.kind, "soft")
+    return {"generate": "think", "hand_off": "wait", "approval": "wait"}.get(stage.kind, "soft")
 
 
 def _try_lanes(tries: Sequence[TryShown], began: float) -> Sequence[Lane]:

@@ -78,6 +78,8 @@ def _words(entry: Any, data: dict[str, Any]) -> tuple[str, str, str, str]:
         said = "an answer" if good else f"an error: {data.get('code') or data.get('message') or ''}"
         via = data.get("via", "callback")
         return "inbound", "ok" if good else "bad", f"{stage} was answered", f"{said}, by {via}"
+    if entry.kind == "approval.decided":
+        return _ruled(stage, data.get("ruling") or {})
     if entry.kind == "stage.completed":
         return "check", "ok", f"{stage} finished", "" if (entry.attempt or 1) == 1 else f"attempt {entry.attempt}"
     place, type, said = place_of(str(data.get("url", ""))), str(data.get("type", "")), str(data.get("message") or "")
@@ -97,6 +99,13 @@ def _words(entry: Any, data: dict[str, Any]) -> tuple[str, str, str, str]:
         "delivery.replayed": ("again", "wait", f"{place} is told again", type),
         "delivery.exhausted": ("bad", "bad", f"{place} was given up", type),
         "endpoint.disabled": ("warn", "bad", "An endpoint was switched off", str(data.get("reason") or "")),
+        "approval.requested": (
+            "approvals",
+            "wait",
+            f"{stage} waits for a person",
+            f"due by {data.get('deadline_at', '')}",
+        ),
+        "approval.expired": ("wait", "bad", f"Nobody decided on {stage} in time", f"so: {data.get('action', '')}"),
         "stage.unattended": ("warn", "wait", f"Nobody takes {stage}", str(data.get("message", ""))),
     }
     return known.get(entry.kind, ("idle", "idle", entry.kind, stage))
@@ -105,6 +114,14 @@ def _words(entry: Any, data: dict[str, Any]) -> tuple[str, str, str, str]:
 def _progress(stage: str, data: dict[str, Any]) -> str:
     percent = data.get("percent")
     return f"{stage}, {percent:g} %" if isinstance(percent, int | float) else stage
+
+
+def _ruled(stage: str, ruling: dict[str, Any]) -> tuple[str, str, str, str]:
+    good = ruling.get("decision") == "approve"
+    changed = f"changed {', '.join(ruling['changed'])}" if ruling.get("changed") else ""
+    said = " · ".join(filter(None, (f"through {ruling.get('way', '')}", changed, ruling.get("reason"))))
+    title = f"{stage} was {'approved' if good else 'rejected'} by {ruling.get('by', '')}"
+    return "approvals", "ok" if good else "bad", title, said
 
 
 def _attempted(entry: Any, data: dict[str, Any]) -> tuple[str, str, str, str]:

@@ -296,6 +296,20 @@ async def test_a_replay_from_the_approval_asks_again(tmp_path: Path) -> None:
         assert ruling["decision"] == "approve"
 
 
+async def test_what_is_left_when_payloads_are_forgotten(tmp_path: Path) -> None:
+    """Who decided, and when; not his words."""
+    settings: dict[str, Any] = {"payload_days": 1, "retention_days": 9}
+    async with open_world(tmp_path, answerer="none", workflows=[held()], **settings) as world:
+        accepted = await world.submit()
+        await say(world, await ask(world, accepted), "reject", reason="she is his wife")
+        await world.clock.advance(1.5 * DAY)
+        while "her" in str(await world.timeline(accepted)) and "wife" in str(await world.timeline(accepted)):
+            await world.clock.advance(3600)
+        (decided,) = [entry for entry in await world.timeline(accepted) if entry["kind"] == "approval.decided"]
+        assert (decided["data"]["ruling"]["by"], decided["data"]["ruling"]["decision"]) == ("api_key", "reject")
+        assert "wife" not in str(decided)
+
+
 async def test_operators_are_told_that_somebody_is_waited_for(tmp_path: Path) -> None:
     """Who names it, once, with a link; and of what there is to decide nothing is said."""
     heard: list[Any] = []
@@ -316,6 +330,9 @@ async def test_operators_are_told_that_somebody_is_waited_for(tmp_path: Path) ->
         assert (data["approval_id"], data["stage"], data["workflow"]) == (approval_id, "review", "movie")
         assert data["sha256"] == (await one(world, approval_id))["sha256"]
         assert "Inception" not in str(told)
+        page = await world.http.get(data["url"], headers={"authorization": ""})
+        assert page.status_code == 200
+        assert "Inception" in page.text
         assert await pending(world) == [approval_id]
         assert heard[0].name == "approval.requested"
         assert others.backend.received == []

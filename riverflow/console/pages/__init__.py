@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .._pages import PageRoute
 from .access import PAGES as ACCESS
+from .approvals import PAGES as APPROVALS
 from .keys import PAGES as KEYS
 from .live import PAGES as LIVE
 from .outputs import PAGES as OUTPUTS
@@ -27,6 +28,7 @@ PAGES: tuple[PageRoute, ...] = (
     *REQUESTS,
     *REQUEST,
     *PLAYGROUND,
+    *APPROVALS,
     *WORKFLOWS,
     *OUTPUTS,
     *WEBHOOKS,

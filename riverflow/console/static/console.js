@@ -125,6 +125,12 @@ document.addEventListener('keydown', (event) => {
     went = performance.now();
     return;
   }
+  const reached = one(`[data-reach="${CSS.escape(event.key)}"]`);
+  if (reached) {
+    event.preventDefault();
+    reached.focus();
+    return;
+  }
   const act = acts[event.key];
   if (act) {
     event.preventDefault();

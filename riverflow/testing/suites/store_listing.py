@@ -219,7 +219,7 @@ class ListingCases(StoreCases):
         assert await store.log.standing(MINE) == Standing(waiting=5, approvals=3)
         assert (await store.log.runs(THEIRS, wanted)).runs == ()
         following = await self.follow(store, held[0], phase="running", deadline_at=None, summary=Summary())
-        ended = {"status": "error", "phase": "done", "finished_at": NOW + 1}
+        ended: dict[str, Any] = {"status": "error", "phase": "done", "finished_at": NOW + 1}
         await self.follow(store, held[1], **ended)
         assert await self.listed(store, wanted) == "5"
         assert await store.log.standing(MINE) == Standing(running=1, waiting=3, approvals=1)
