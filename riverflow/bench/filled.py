@@ -13,7 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from ..models import Project
+from ..codec import encode
+from ..models import Entry, Json, Project
 from .flows import IN_FLIGHT, MODES, WARM_UP
 from .rig import Rig, median, rig
 
@@ -30,13 +31,11 @@ SELECT printf('01000000-0000-7000-8000-%012x', i), :project, 'bench', 'bench_eve
 FROM n
 """
 _ENTRIES = """
-INSERT INTO entries (run_id, number, kind, at, stage, attempt, public, data)
-WITH RECURSIVE n (i) AS (SELECT :first UNION ALL SELECT i + 1 FROM n WHERE i + 1 < :first + :count),
-    k (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM k WHERE number < :entries)
-SELECT printf('01000000-0000-7000-8000-%012x', i), k.number,
-    CASE k.number WHEN 1 THEN 'run.accepted' WHEN :entries THEN 'run.completed' ELSE 'stage.completed' END,
-    :now - 86400 + i * 0.001, 'generate', 1, k.number = :entries, CAST(:data AS BLOB)
-FROM n CROSS JOIN k
+INSERT INTO entries (run_id, number, public, checkpoint, data)
+WITH RECURSIVE n (i) AS (SELECT :first UNION ALL SELECT i + 1 FROM n WHERE i + 1 < :first + :count)
+SELECT printf('01000000-0000-7000-8000-%012x', i), number, public, 1,
+    CAST(replace(data, '"at":0.0', printf('"at":%.3f', :now - 86400 + i * 0.001)) AS BLOB)
+FROM n CROSS JOIN (SELECT 1 AS number, 0 AS public, :accepted AS data UNION ALL SELECT :entries, 1, :ended)
 """
 _DUE = """
 INSERT INTO due (run_id, delivery_id, project_id, stage, lane, target, due_at, owner)
@@ -50,7 +49,7 @@ def fill_finished(path: Path, project: str, count: int, *, entries: int = 4) -> 
     now = time.time()
     _fill(path, count, (_RUNS, _ENTRIES), {
         "project": project, "status": "completed", "stage": "finalise", "phase": "done", "now": now,
-        "deadline": None, "finished": now - 3600, "entries": entries, "data": '{"padding":"' + "x" * 80 + '"}',
+        "deadline": None, "finished": now - 3600, **_said(entries),
     })  # fmt: skip
 
 
@@ -59,8 +58,19 @@ def fill_waiting(path: Path, project: str, count: int) -> None:
     now = time.time()
     _fill(path, count, (_RUNS, _ENTRIES, _DUE), {
         "project": project, "status": "ai_generated", "stage": "enrich", "phase": "waiting", "now": now,
-        "deadline": now + 3600, "finished": None, "entries": 2, "data": '{"padding":"' + "x" * 80 + '"}',
+        "deadline": now + 3600, "finished": None, **_said(2),
     })  # fmt: skip
+
+
+def _said(entries: int) -> dict[str, object]:
+    """The log of each run: what accepting it wrote, and what its last decision did."""
+    padding = Json(b'{"padding":"' + b"x" * 80 + b'"}')
+    kinds = ("run.accepted", *["stage.completed"] * (entries - 2), "run.completed")
+    accepted, *ended = (
+        Entry(kind=kind, at=0.0, stage="generate", attempt=1, public=kind == "run.completed", data=padding)
+        for kind in kinds
+    )
+    return {"entries": entries, "accepted": encode((accepted,)).decode(), "ended": encode(ended).decode()}
 
 
 def _fill(path: Path, count: int, statements: tuple[str, ...], values: dict[str, object]) -> None:

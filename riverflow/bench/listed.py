@@ -64,13 +64,18 @@ SELECT id, :project, workflow, nullif(event_name, ''), status, CASE phase WHEN '
 FROM named
 """  # noqa: S608
 _ENTRIES = f"""
-INSERT INTO entries (run_id, number, kind, at, stage, attempt, public, data)
-{_LIVES}, k (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM k WHERE number < 4)
-SELECT id, number, CASE number WHEN 1 THEN 'run.accepted' WHEN 2 THEN 'stage.completed' WHEN 3 THEN 'delivery.attempted'
-        ELSE CASE status WHEN 'error' THEN 'run.failed' ELSE 'run.completed' END END,
-    at + (number - 1) * 0.2, CASE number WHEN 1 THEN NULL ELSE 'generate' END, 1, number = 4,
-    CAST(CASE number WHEN 1 THEN :accepted WHEN 2 THEN :completed WHEN 3 THEN printf(:attempted, i) ELSE :final
-        END AS BLOB)
+INSERT INTO entries (run_id, number, public, checkpoint, data)
+{_LIVES}, k (number) AS (VALUES (1), (2), (4))
+SELECT id, number, number = 4, number < 4, CAST(
+    CASE number
+        WHEN 1 THEN printf('[{{"kind":"run.accepted","at":%.3f,"attempt":1,"data":%s}}]', at, :accepted)
+        WHEN 2 THEN printf('[{{"kind":"stage.completed","at":%.3f,"stage":"generate","attempt":1,"data":%s}}]',
+            at + 0.2, :completed)
+        ELSE printf('[{{"kind":"delivery.attempted","at":%.3f,"stage":"generate","attempt":1,"data":%s}},'
+            || '{{"kind":"%s","at":%.3f,"stage":"generate","attempt":1,"public":true,"data":%s}}]',
+            at + 0.4, printf(:attempted, i), CASE status WHEN 'error' THEN 'run.failed' ELSE 'run.completed' END,
+            at + 0.6, :final)
+    END AS BLOB)
 FROM named CROSS JOIN k
 """  # noqa: S608
 _DELIVERIES = f"""

@@ -98,7 +98,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     summary: Summary = Summary()
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One immutable fact in a run's log. The store gives the number (from 1, without holes per run).
 
     Public entries are what the browser may see: their `data` is the message, ready to send. The others are

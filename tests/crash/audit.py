@@ -36,12 +36,22 @@ def audit(database: Path, told: Told) -> list[str]:
         db.row_factory = sqlite3.Row
         problems = [*told.problems, *_lost(db, told), *_keys(told)]
         for run in db.execute("SELECT * FROM runs").fetchall():
-            entries = db.execute("SELECT * FROM entries WHERE run_id = ? ORDER BY number", (run["id"],)).fetchall()
+            entries = list(_entries(db, run["id"]))
             problems += [f"run {run['id']} ({run['workflow']}): {what}" for what in _run(run, entries, told)]
             owed = db.execute("SELECT * FROM deliveries WHERE run_id = ?", (run["id"],)).fetchall()
             problems += [f"run {run['id']}: {what}" for what in _deliveries(owed, entries, told)]
     db.close()
     return problems
+
+
+def _entries(db: sqlite3.Connection, run_id: str) -> Iterator[dict[str, Any]]:
+    """A run's log. A row holds several entries, and the number of the last of them."""
+    rows = db.execute("SELECT number, public, data FROM entries WHERE run_id = ? ORDER BY number", (run_id,))
+    for row in rows.fetchall():
+        entries = json.loads(row["data"])
+        assert row["public"] == any(entry.get("public") for entry in entries), row["data"]
+        for number, entry in enumerate(entries, row["number"] - len(entries) + 1):
+            yield {"stage": None, "public": False, **entry, "number": number}
 
 
 def _lost(db: sqlite3.Connection, told: Told) -> Iterator[str]:
@@ -77,7 +87,7 @@ def _run(run: Any, entries: list[Any], told: Told) -> Iterator[str]:
     mark = told.acknowledged.get(run["id"])
     if mark is not None and "callback.received" not in kinds:
         yield f"the callback {mark} was acknowledged, and is not in the trail"
-    if mark is not None and run["workflow"] == "remote" and json.loads(finals[0]["data"])["data"] != {"by": mark}:
+    if mark is not None and run["workflow"] == "remote" and finals[0]["data"]["data"] != {"by": mark}:
         yield f"the callback {mark} was acknowledged, and is not the result"
 
 
@@ -85,7 +95,7 @@ def _deliveries(owed: list[Any], entries: list[Any], told: Told) -> Iterator[str
     said: dict[str, list[str]] = {}
     for entry in entries:
         if entry["kind"] == "delivery.attempted":
-            attempt = json.loads(entry["data"])
+            attempt = entry["data"]
             said.setdefault(attempt["delivery_id"], []).append(attempt["outcome"])
     for delivery in owed:
         what, outcomes = f"delivery {delivery['id']} ({delivery['status']})", said.get(delivery["id"], [])

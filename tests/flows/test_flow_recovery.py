@@ -17,6 +17,7 @@ from riverflow import Event, Riverflow, Stage, StageContext
 from riverflow.builtin.sqlite import connection
 from riverflow.builtin.sqlite.migrate import APPLICATION_ID
 from riverflow.builtin.sqlite.queries import migrations
+from riverflow.builtin.sqlite.rows import entries_from
 from riverflow.errors import HandlerError, SchemaMismatch
 from riverflow.testing import FakeClock, ScriptedProvider
 
@@ -197,7 +198,12 @@ def as_of_the_first_release(path: Path) -> None:
     with closing(sqlite3.connect(new, isolation_level=None)) as db:
         db.executescript(migrations()[0])
         db.execute("ATTACH ? AS newer", (str(path / "newer.db"),))
-        for (table,) in db.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'").fetchall():
+        for row in db.execute("SELECT run_id, number, data FROM newer.entries ORDER BY rowid").fetchall():
+            for each in entries_from(row[1:]):
+                apart = (each.kind, each.at, each.stage, each.attempt, each.public, bytes(each.data))
+                db.execute("INSERT INTO main.entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (row[0], each.number, *apart))
+        tables = "SELECT name FROM main.sqlite_master WHERE type = 'table' AND name <> 'entries'"
+        for (table,) in db.execute(tables).fetchall():
             columns = ", ".join(row[1] for row in db.execute(f"PRAGMA main.table_info({table})"))
             db.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM newer.{table}")
         db.execute(f"PRAGMA application_id = {APPLICATION_ID:d}")

@@ -10,7 +10,7 @@ from ...codec import encode
 from ...models import Delivery, Entry, Target, lane_of
 from ...ports import DeliveryFilter, DeliveryPage
 from .queries import query
-from .rows import delivery_from, entry_row
+from .rows import delivery_from, entries_row
 
 __all__ = ["delivery_of", "find_deliveries", "requeue"]
 
@@ -81,7 +81,7 @@ def requeue(
     newest: int = db.execute(query("newest_of_run"), (again.run_id,)).fetchone()[0]
     if entry is None:
         return newest
-    db.execute(query("write_entries"), entry_row(again.run_id, newest + 1, entry))
+    db.execute(query("write_entries"), entries_row(again.run_id, newest + 1, (entry,)))
     db.execute(query("move_newest"), (again.run_id, newest + 1))
     return newest + 1
 

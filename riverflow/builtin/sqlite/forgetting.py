@@ -8,7 +8,7 @@ from sqlite3 import Connection
 from ...codec import encode
 from ...forgetting import without_payload, without_payloads
 from .queries import query
-from .rows import entry_from, run_from
+from .rows import entries_in, run_from
 
 __all__ = ["erase_runs", "strip_runs"]
 
@@ -21,10 +21,11 @@ def strip_runs(db: Connection, since: float, until: float, limit: int) -> tuple[
     rows = db.execute(query("strippable"), (since, reached)).fetchall()
     for row in rows:
         run = run_from(row)
-        entries = db.execute(query("entries_to_strip"), (run.id,)).fetchall()
-        kept = [(rowid, without_payload(entry_from(entry)), bytes(entry[6])) for rowid, *entry in entries]
-        changed = [(bytearray(entry.data), rowid) for rowid, entry, before_ in kept if bytes(entry.data) != before_]
-        db.executemany(query("strip_entry"), changed)
+        for rowid, data in db.execute(query("entries_to_strip"), (run.id,)).fetchall():
+            entries = entries_in(data)
+            kept = tuple(map(without_payload, entries))
+            if kept != entries:
+                db.execute(query("strip_entries"), (encode(kept), rowid))
         db.execute(query("strip_deliveries"), (run.id,))
         db.execute(query("strip_run"), (encode(without_payloads(run.summary)).decode(), run.id))
     return len(rows), reached

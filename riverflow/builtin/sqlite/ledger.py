@@ -6,7 +6,7 @@ when `write_decisions` returns.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from sqlite3 import Connection
 from typing import Any
@@ -16,7 +16,17 @@ from ...errors import StoreError, VersionConflict
 from ...models import Append, Delivery, DeliveryStatus, Entry, Run, Settlement
 from .bulk import Bulk
 from .queries import query
-from .rows import NO_DELIVERY, NO_NUMBER, NO_TEXT, Row, delivery_row, due_delivery_row, due_run_row, entry_row, run_row
+from .rows import (
+    NO_DELIVERY,
+    NO_NUMBER,
+    NO_TEXT,
+    Row,
+    delivery_row,
+    due_delivery_row,
+    due_run_row,
+    entries_row,
+    run_row,
+)
 from .series import Catalogue, Tallies, series_of, whole_of
 
 __all__ = ["Decision", "write_decisions"]
@@ -74,9 +84,7 @@ class _Ledger:
         run, settled = append.run, append.settled
         head = self._agreed(append)
         first = head.newest + 1
-        if settled is not None:
-            self._log(run.id, head, settled.entries)
-        self._log(run.id, head, append.entries)
+        self._log(run.id, head, append.entries if settled is None else (*settled.entries, *append.entries))
         head.version = run.version
         self._runs[run.id] = run_row(run, head.newest, self._listed(run))
         if settled is not None:
@@ -148,10 +156,10 @@ class _Ledger:
         if (outdated := self._catalogue.outdated(self._tallies.newest)) is not None:
             db.execute(query("forget_minutes"), (outdated,))
 
-    def _log(self, run_id: str, head: _Head, entries: Iterable[Entry]) -> None:
-        for entry in entries:
-            head.newest += 1
-            self._entries.append(entry_row(run_id, head.newest, entry))
+    def _log(self, run_id: str, head: _Head, entries: Sequence[Entry]) -> None:
+        if entries:
+            head.newest += len(entries)
+            self._entries.append(entries_row(run_id, head.newest, entries))
 
     def _end_attempt(self, settled: Settlement) -> None:
         for delivery in settled.deliveries:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from sqlite3 import Connection
 
 from ...codec import decode, encode
-from ...models import CHECKPOINTS, Append, RunFilter, Standing, Total
+from ...models import CHECKPOINTS, Append, Entry, RunFilter, Standing, Total
 from ...ports import EVERY_RUN, EntryPage, RunPage, StoredRun
 from .forgetting import erase_runs, strip_runs
 from .listing import find_runs, find_standing, find_totals
 from .queries import query
-from .rows import entry_from, run_from
+from .rows import Row, entries_from, run_from
 from .worker import Worker
 
 __all__ = ["SqliteLog"]
@@ -31,28 +32,31 @@ class SqliteLog:
         return first
 
     async def load(self, project_id: str | None, run_id: str) -> StoredRun | None:
-        wanted = {"project_id": project_id, "run_id": run_id, "kinds": encode(sorted(CHECKPOINTS)).decode()}
+        wanted = {"project_id": project_id, "run_id": run_id}
 
         def look(db: Connection) -> StoredRun | None:
             row = db.execute(query("run"), wanted).fetchone()
             if row is None:
                 return None
-            entries = db.execute(query("checkpoints"), wanted).fetchall()
-            return StoredRun(run=run_from(row), checkpoints=tuple(map(entry_from, entries)))
+            rows = db.execute(query("checkpoints"), wanted).fetchall()
+            entries = (entry for each in rows for entry in entries_from(each))
+            return StoredRun(
+                run=run_from(row), checkpoints=tuple(entry for entry in entries if entry.kind in CHECKPOINTS)
+            )
 
         return await self._reader.look(look)
 
     async def entries_after(
         self, project_id: str, run_id: str, after: int, *, limit: int = 1000, public: bool = False
     ) -> EntryPage | None:
-        wanted = {"project_id": project_id, "run_id": run_id, "after": after, "limit": limit, "public": int(public)}
+        wanted = {"project_id": project_id, "run_id": run_id, "after": after, "public": int(public)}
 
         def look(db: Connection) -> EntryPage | None:
             newest = db.execute(query("newest_entry"), wanted).fetchone()
             if newest is None:
                 return None
-            rows = db.execute(query("entries_after"), wanted).fetchall() if newest[0] > after else ()
-            return EntryPage(entries=tuple(map(entry_from, rows)), latest=newest[0])
+            rows: Iterable[Row] = db.execute(query("entries_after"), wanted) if newest[0] > after else ()
+            return EntryPage(entries=tuple(islice(_entries(rows, after, public), limit)), latest=newest[0])
 
         return await self._reader.look(look)
 
@@ -104,6 +108,14 @@ class SqliteLog:
             batch = run_ids[start : start + _PRUNED_AT_ONCE]
             erased += await self._writer.change(lambda db, batch=batch: erase_runs(db, project_id, batch))  # type: ignore[misc]
         return erased
+
+
+def _entries(rows: Iterable[Row], after: int, public: bool) -> Iterable[Entry]:
+    """Those asked for: a row may begin before `after`, and hold what is public beside what is not."""
+    for row in rows:
+        for entry in entries_from(row):
+            if entry.number > after and (entry.public or not public):
+                yield entry
 
 
 def _forget(db: Connection, run_ids: str) -> None:

@@ -51,9 +51,9 @@ DELETE FROM tallies WHERE span = 60 AND series IN (SELECT id FROM series) AND at
 UPDATE runs SET newest = moved.column2 FROM (VALUES (?, ?)) AS moved WHERE id = moved.column1
 
 -- write_entries --
--- Log entries, numbered already.
-INSERT INTO entries (run_id, number, kind, at, stage, attempt, public, data)
-VALUES (?, ?, ?, ?, nullif(?, ''), nullif(?, -1), ?, ?)
+-- What each decision adds to a log, numbered already.
+INSERT INTO entries (run_id, number, public, checkpoint, data)
+VALUES (?, ?, ?, ?, ?)
 
 -- write_deliveries --
 -- New deliveries.
@@ -92,18 +92,17 @@ SELECT id, project_id, workflow, event_name, status, stage, phase, version, gene
 FROM runs WHERE id = :run_id AND (:project_id IS NULL OR project_id = :project_id)
 
 -- checkpoints --
--- The entries a run is rebuilt from.
-SELECT kind, at, number, stage, attempt, public, data FROM entries
-WHERE run_id = :run_id AND kind IN (SELECT value FROM json_each(:kinds)) ORDER BY number
+-- The rows with the entries a run is rebuilt from.
+SELECT number, data FROM entries WHERE run_id = :run_id AND checkpoint ORDER BY number
 
 -- newest_entry --
 -- The number of a run's newest entry.
 SELECT newest FROM runs WHERE id = :run_id AND project_id = :project_id
 
 -- entries_after --
--- A page of a run's log.
-SELECT kind, at, number, stage, attempt, public, data FROM entries
-WHERE run_id = :run_id AND number > :after AND public >= :public ORDER BY number LIMIT :limit
+-- The rows of a run's log in which there may be entries after a number. They are read one by one, as many as fill a page.
+SELECT number, data FROM entries
+WHERE run_id = :run_id AND number > :after AND public >= :public ORDER BY number
 
 -- matching --
 -- The series that a filter takes: the beginning of the statements below, which read runs or tallies of these series.
@@ -255,10 +254,10 @@ FROM runs WHERE finished_at > ? AND finished_at <= ?
 
 -- entries_to_strip --
 -- The log of one run, with the rows it lies in.
-SELECT rowid, kind, at, number, stage, attempt, public, data FROM entries WHERE run_id = ?
+SELECT rowid, data FROM entries WHERE run_id = ?
 
--- strip_entry --
--- What is left of an entry.
+-- strip_entries --
+-- What is left of the entries in a row.
 UPDATE entries SET data = ? WHERE rowid = ?
 
 -- strip_deliveries --

@@ -55,16 +55,14 @@ CREATE TABLE tallies (
     PRIMARY KEY (span, series, at, duration_class)
 ) WITHOUT ROWID;
 
--- A rowid table: entries are of any size, and a tree of large rows is filled fastest at its end.
+-- What one decision adds to a run's log is one row. A rowid table: rows are of any size, and a tree of large rows is
+-- filled fastest at its end.
 CREATE TABLE entries (
-    run_id  TEXT NOT NULL,
-    number  INTEGER NOT NULL,
-    kind    TEXT NOT NULL,
-    at      REAL NOT NULL,
-    stage   TEXT,
-    attempt INTEGER,
-    public  INTEGER NOT NULL,
-    data    BLOB NOT NULL
+    run_id     TEXT NOT NULL,
+    number     INTEGER NOT NULL, -- of the last entry in the row; those before it count backwards from there
+    public     INTEGER NOT NULL, -- 1: one of them is
+    checkpoint INTEGER NOT NULL, -- 1: one of them is of models.CHECKPOINTS; new kinds there need a migration
+    data       BLOB NOT NULL     -- an array of models.Entry as JSON text, without numbers and what is absent
 );
 
 CREATE UNIQUE INDEX entries_of_run ON entries (run_id, number);

@@ -182,6 +182,7 @@ def test_a_script_is_cut_at_its_statements() -> None:
         ("forget_minutes", "SEARCH tallies USING PRIMARY KEY (span=? AND series=? AND at<?)"),
         ("dead_letters", "SEARCH deliveries USING COVERING INDEX deliveries_given_up (project_id=? AND status=?)"),
         ("entries_after", "SEARCH entries USING INDEX entries_of_run (run_id=? AND number>?)"),
+        ("checkpoints", "SEARCH entries USING INDEX entries_of_run (run_id=?)"),
         ("prunable", "SEARCH runs USING COVERING INDEX runs_finished (finished_at<?)"),
         ("pending_of_runs", "SEARCH due USING PRIMARY KEY (run_id=?)"),
         ("release_due", "SEARCH due USING COVERING INDEX due_turn (owner=?)"),
