@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from ._frames import news_of
+from ._frames import News, news_of
 from ._recent import Recent
 from ._subscription import LiveSubscription
 from .errors import NotFound, Overloaded
@@ -42,10 +42,6 @@ class Hub:
         """How many subscriptions are open."""
         return sum(map(len, self._readers.values()))
 
-    def hears(self, run_id: str) -> bool:
-        """Whether anybody here listens to a run."""
-        return run_id in self._readers
-
     def readers_of(self, run_id: str) -> int:
         """How many listen to a run here."""
         return len(self._readers.get(run_id, ()))
@@ -60,21 +56,23 @@ class Hub:
         once."""
         self._watch = told
 
-    def note(self, run_id: str, first: int, entries: Sequence[Entry]) -> None:
-        """Remember entries that were just appended, for readers who are still to come."""
+    def tell(self, run_id: str, entries: Sequence[Entry], first: int) -> None:
+        """Entries were just appended, the first of them under that number: readers who are there are told, for those
+        still to come they are remembered. Frames are built once for all."""
         if self._watch is not None:
             self._watch(run_id)
-        if self._recent is not None:
-            self._recent.note(run_id, first, entries)
-
-    def publish(self, run_id: str, entries: Sequence[Entry]) -> None:
-        """Pass on entries that were just appended, numbered and in order. Frames are built once for all readers."""
         readers = self._readers.get(run_id)
-        if readers is None:
+        if readers is None and self._recent is None:
             return
-        views = {everything: news_of(entries, everything) for everything in {reader.everything for reader in readers}}
-        for reader in tuple(readers):
-            reader.feed(views[reader.everything])
+        public = news_of(entries, first, everything=False)
+        if self._recent is not None:
+            self._recent.note(run_id, public)
+        if readers is not None:
+            whole: News | None = None
+            for reader in tuple(readers):
+                if reader.everything:
+                    whole = whole or news_of(entries, first, everything=True)
+                reader.feed(whole if reader.everything and whole is not None else public)
 
     def wake(self, run_id: str | None) -> None:
         """The readers of that run (None: all) shall look into the log: somebody else has written."""
@@ -96,14 +94,14 @@ class Hub:
         # Registered before the log is read: what is appended meanwhile is either in the page or fed.
         self._readers.setdefault(channel_id, set()).add(reader)
         try:
-            await reader.open(after, None if everything else self._remembered(reader, after))
+            known: News | None = None
+            if self._recent is not None and not (after or everything):
+                known = self._recent.news(project_id, channel_id)
+            await reader.open(after, known)
         except BaseException:
             self.forget(reader)
             raise
         return reader
-
-    def _remembered(self, reader: LiveSubscription, after: int | None) -> EntryPage | None:
-        return self._recent.page(reader.project_id, reader.run_id, after or 0) if self._recent is not None else None
 
     def close(self, reason: str) -> None:
         """Cut every reader and take no new ones."""

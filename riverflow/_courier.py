@@ -78,7 +78,7 @@ class Courier:
 
     async def attempt(self, delivery: Delivery) -> tuple[Answer, Settlement] | None:
         """Try once; None where it is not this delivery's turn. Never raises for what a receiver does."""
-        stored = await self._stored(delivery)
+        stored = await self._stored(delivery) if delivery.endpoint_id is not None else None
         endpoint: Endpoint | None = stored.value if stored is not None else None
         policy = self._policy if endpoint is None or endpoint.retry is None else policy_of(endpoint.retry)
         target = delivery.target
@@ -120,9 +120,7 @@ class Courier:
         return self._breakers.park(delivery.target)
 
     async def _stored(self, delivery: Delivery) -> Stored | None:
-        if delivery.endpoint_id is None:
-            return None
-        return (await self._directory.all(delivery.project_id, ENDPOINT)).get(delivery.endpoint_id)
+        return (await self._directory.all(delivery.project_id, ENDPOINT)).get(delivery.endpoint_id or "")
 
     def _refusal(self, delivery: Delivery, endpoint: Endpoint | None, policy: RetryPolicy) -> Answer | None:
         """Why nothing can be sent, if so."""

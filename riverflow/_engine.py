@@ -217,7 +217,8 @@ class Engine:
             submission = submission.in_playground(simulated=simulated)
         decision = await self._decided(project_id, submission, self._parts.ids.channel_id())
         await self._begin(decision)
-        return self._accepted(decision.record.run, submission)
+        run = decision.record.run
+        return self._accepted(run, submission, token_id=run.id)
 
     async def resume(self, project_id: str, run_id: str, stage: str | None, body: bytes) -> Resumed:
         """Take a callback. Raises NotFound, NotWaiting (409), Expired (410) and what parsing raises."""
@@ -382,17 +383,20 @@ class Engine:
         if not owned:
             self._admission.queued()
 
-    def _accepted(self, run: Run, submission: Submission, *, repeated: bool = False) -> Accepted:
+    def _accepted(
+        self, run: Run, submission: Submission, *, repeated: bool = False, token_id: str | None = None
+    ) -> Accepted:
+        """The way to a run. Each token has an id of its own; a run's first one may take the run's."""
         return Accepted(
             run=run,
-            token=self._token(run, submission),
+            token=self._token(run, submission, token_id or self._parts.ids.opaque("tok")),
             topic=_tokens.topic_of(run.project_id, run.id),
             customer_data=submission.plan.customer_data,
             warnings=submission.warnings,
             repeated=repeated,
         )
 
-    def _token(self, run: Run, submission: Submission) -> str:
+    def _token(self, run: Run, submission: Submission, token_id: str) -> str:
         now = self._clock.now()
         plan = submission.plan
         longest = plan.provider_timeout + sum(
@@ -402,7 +406,7 @@ class Engine:
         deadline = run.created_at + longest + TOKEN_MARGIN if run.phase != "done" else 0.0
         expires_at = max(now + self._settings.token_ttl, deadline)
         project: Project = self._directory.project(run.project_id)
-        return _tokens.mint(project, run.id, expires_at=expires_at, jti=self._parts.ids.opaque("tok"))
+        return _tokens.mint(project, run.id, expires_at=expires_at, jti=token_id)
 
     def check_accepting(self) -> None:
         """Raises Overloaded once riverflow is stopping."""

@@ -22,6 +22,10 @@ __all__ = ["CallbackRequest", "Intake", "Submission", "SubmitRequest", "Timeout"
 Timeout = Annotated[float, msgspec.Meta(gt=0, le=30 * 86_400)]
 
 
+class ChatMessage(msgspec.Struct, frozen=True):
+    """One message of a conversation: any object. It is passed on as it came, and not looked into."""
+
+
 class SubmitRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The body of `POST ai/async`. Fields that are not named here are kept and passed on; the provider gets those that
     belong to its API."""
@@ -29,7 +33,7 @@ class SubmitRequest(msgspec.Struct, frozen=True, kw_only=True):
     workflow: str | None = None
     provider: str | None = None
     model: str | None = None
-    messages: list[dict[str, Any]] | None = None
+    messages: list[ChatMessage] | None = None
     prompt: str | None = None
     input: Any = None
     inputs: Any = None

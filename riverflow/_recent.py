@@ -5,12 +5,10 @@ This module must not decide when its memory is true; whoever hears of another wr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-import msgspec
-
-from .models import Entry
-from .ports import EntryPage
+from ._frames import News
+from .models import Frame
 
 __all__ = ["Recent"]
 
@@ -21,20 +19,20 @@ _OVERHEAD = 1000  # bytes that a run counts beside its messages
 
 
 class _Told:
-    """One run's public entries and the number of its newest entry."""
+    """One run's frames and the number of its newest entry."""
 
-    __slots__ = ("born_at", "entries", "newest", "project_id", "size")
+    __slots__ = ("born_at", "frames", "newest", "project_id", "size")
 
     def __init__(self, project_id: str, born_at: float) -> None:
         self.project_id = project_id
         self.born_at = born_at
-        self.entries: tuple[Entry, ...] = ()
+        self.frames: list[Frame] = []
         self.newest = 0
         self.size = _OVERHEAD
 
 
 class Recent:
-    """The public entries of runs that were born here lately; `monotonic` gives seconds."""
+    """What runs that were born here lately have told the public; `monotonic` gives seconds."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
@@ -46,30 +44,27 @@ class Recent:
         self._runs[run_id] = _Told(project_id, self._monotonic())
         self._grow(_OVERHEAD)
 
-    def note(self, run_id: str, first: int, entries: Sequence[Entry]) -> None:
-        """Entries that were just appended, the first of them under that number. A gap is another writer's: the run is
-        forgotten."""
+    def note(self, run_id: str, news: News) -> None:
+        """What was just appended. A gap is another writer's: the run is forgotten."""
         told = self._runs.get(run_id)
         if told is None:
             return
-        if first != told.newest + 1 or len(told.entries) + len(entries) > MESSAGES:
+        if news.first != told.newest + 1 or news.last > told.newest + MESSAGES - len(told.frames):
             self.forget(run_id)
             return
-        told.newest += len(entries)
-        for number, entry in enumerate(entries, start=first):
-            if entry.public:
-                told.entries += (msgspec.structs.replace(entry, number=number),)
-                size = len(bytes(entry.data))
-                told.size += size
-                self._grow(size)
+        told.newest = news.last
+        if news.frames:
+            told.frames += news.frames
+            size = sum([len(frame.data) for frame in news.frames])
+            told.size += size
+            self._grow(size)
 
-    def page(self, project_id: str, run_id: str, after: int) -> EntryPage | None:
-        """A run's public entries after a number, or None where the log must be asked."""
+    def news(self, project_id: str, run_id: str) -> News | None:
+        """All that a run has told, or None where the log must be asked."""
         told = self._runs.get(run_id)
         if told is None or told.project_id != project_id or self._monotonic() - told.born_at > SECONDS:
             return None
-        entries = told.entries if after <= 0 else tuple(entry for entry in told.entries if entry.number > after)
-        return EntryPage(entries=entries, latest=told.newest)
+        return News(1, told.newest, tuple(told.frames))
 
     def forget(self, run_id: str | None) -> None:
         """Forget a run, or (None) all of them."""

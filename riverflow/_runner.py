@@ -19,6 +19,7 @@ from ._aftermath import Aftermath
 from ._channels import Hub
 from ._courier import Courier
 from ._directory import Directory
+from ._frames import numbered
 from ._overdue import reason_of
 from ._setbacks import SetBacks
 from .errors import (
@@ -35,6 +36,7 @@ from .models import Append, Claim, Completed, Delivery, Entry, Failed, Outcome, 
 from .pipeline import Stage
 from .ports import Clock, Notifier, Queue, RunLog, StageContext, StageMiddleware, StageRunner
 from .retry import RetryPolicy
+from .time_limit import TimeLimit
 
 __all__ = ["RETRY_AFTER", "Runner", "answer_digest"]
 
@@ -227,11 +229,11 @@ class Runner:
         for middleware in reversed(self._middleware):
             run = _wrapped(middleware, run)
         self._in_stage[record.run.id] = asyncio.current_task()
-        limit: asyncio.Timeout | None = None
+        limit: TimeLimit | None = None
         try:
             if stage.timeout is None:
                 return await run(context)
-            async with asyncio.timeout(stage.timeout) as limit:
+            with TimeLimit(stage.timeout) as limit:
                 return await run(context)
         except Failure as failure:
             return Failed(code=failure.code, message=failure.message)
@@ -240,7 +242,7 @@ class Runner:
                 self.set_backs.cut_off(record)
             raise
         except Exception as error:
-            if limit is not None and limit.expired():
+            if limit is not None and limit.over:
                 return Failed(code="stage_timeout", message=f"stage {stage.name!r} took over {stage.timeout:g} seconds")
             return await self.set_backs.broke(context, error)
         finally:
@@ -417,16 +419,12 @@ class Runner:
         self._tell(run_id, entries, first)
 
     def _tell(self, run_id: str, entries: Sequence[Entry], first: int) -> None:
-        """Written, then told. Mostly nobody listens to a run at that moment; then there is nothing to number."""
+        """Written, then told."""
         if self._notifier is not None:
             self._notifier.publish(run_id, first + len(entries) - 1)
-        self._hub.note(run_id, first, entries)
-        if self._observe is None and not self._hub.hears(run_id):
-            return
-        numbered = [msgspec.structs.replace(entry, number=number) for number, entry in enumerate(entries, start=first)]
-        self._hub.publish(run_id, numbered)
+        self._hub.tell(run_id, entries, first)
         if self._observe is not None:
-            self._observe(run_id, numbered)
+            self._observe(run_id, numbered(entries, first))
 
 
 def _wrapped(

@@ -112,27 +112,32 @@ class LiveSubscription:
 
     # The source's side -------------------------------------------------------------------------------------
 
-    async def open(self, after: int | None, known: EntryPage | None = None) -> None:
-        """Read what the log holds for this reader: everything after a number, or the latest state. `known` is that
-        page, where it is known already."""
+    async def open(self, after: int | None, known: News | None = None) -> None:
+        """Read what the log holds for this reader: everything after a number, or the latest state. `known` is the whole
+        of it, where that is known already and is asked for."""
         if after is None and not self.everything:
             await self._open_at_latest(known)
             return
         after = after or 0
-        page = known or await self._source.read(self, after, self._page)
-        # A number from the future (of another run, say) would hide all that is still to come.
-        self._tail = self.latest = min(after, page.latest)
-        if after and not page.entries and not self.everything and await self._source.finished(self):
-            page = await self._source.read(self, self._tail, self._page)  # it may have finished between the two reads
-            self._complete = not page.entries
-        self._take(page)
+        if known is None:
+            known = await self._read(after)
+            # A number from the future (of another run, say) would hide all that is still to come.
+            after = min(after, known.last)
+            if after and not known.frames and not self.everything and await self._source.finished(self):
+                known = await self._read(after)  # it may have finished between the two reads
+                self._complete = not known.frames
+        self._tail = self.latest = after
+        self.feed(known)
 
     def feed(self, news: News) -> None:
-        """Take live news. Numbers that are known are dropped; after a gap the log is read instead."""
-        for number, frame in news:
-            self._known = max(self._known, number)
-            if number == self._tail + 1:
-                self._push(number, frame)
+        """Take news. Numbers that are known are dropped; after a gap the log is read instead."""
+        self._known = max(self._known, news.last)
+        if news.first <= self._tail + 1 and news.last > self._tail:
+            for frame in news.frames:
+                if frame.number > self._tail:
+                    self._push(frame)
+            if not self._complete and self._reason is None:
+                self._pass_on(news.last)
         if self._queue or self._known > self._tail:
             self._wake()
 
@@ -156,49 +161,44 @@ class LiveSubscription:
         """Half the buffer: a replay leaves room for what comes live."""
         return max(1, min(_PAGE, self._source.buffer // 2))
 
-    async def _open_at_latest(self, known: EntryPage | None) -> None:
+    async def _open_at_latest(self, known: News | None) -> None:
         latest: Frame | None = None
         tail = 0
         while True:
-            page = known or await self._source.read(self, tail, _PAGE)
-            for entry in page.entries:
-                frame = frame_of(entry)
-                if frame is not None and frame.event == "response":
-                    latest = frame
-            if len(page.entries) < _PAGE:
+            news = known or await self._read(tail, _PAGE)
+            latest = next((frame for frame in reversed(news.frames) if frame.event == "response"), latest)
+            tail = news.last
+            if known is not None or len(news.frames) < _PAGE:
                 break
-            tail = page.entries[-1].number
         if latest is not None:
-            self._push(latest.number, latest)
-        self._tail = page.latest
+            self._push(latest)
+        self._tail = tail
         if latest is None:
-            self.latest = page.latest
+            self.latest = tail
 
     async def _catch_up(self) -> None:
         """Read on after `_tail`. A log that does not answer cuts the reader: he comes back with his number."""
         self._look = False
         try:
-            self._take(await self._source.read(self, self._tail, self._page))
+            self.feed(await self._read(self._tail))
         except NotFound:
             self.cut("gone")
         except StoreError:
             self.cut("unavailable")
 
-    def _take(self, page: EntryPage) -> None:
-        for entry in page.entries:
-            if entry.number > self._tail:  # what came live while the page was read is queued already
-                self._push(entry.number, timeline_frame(entry) if self.everything else frame_of(entry))
-        if len(page.entries) < self._page:
-            self._pass_on(max(self._tail, page.latest))
+    async def _read(self, after: int, limit: int | None = None) -> News:
+        """What a page of the log tells this reader: as far as it goes, where there is more than a page."""
+        page = await self._source.read(self, after, limit or self._page)
         self._known = max(self._known, page.latest)
+        frame = timeline_frame if self.everything else frame_of
+        frames = [frame(entry, entry.number) for entry in page.entries]
+        whole = len(frames) < (limit or self._page)
+        return News(after + 1, page.latest if whole else frames[-1].number, frames)
 
-    def _push(self, number: int, frame: Frame | None) -> None:
+    def _push(self, frame: Frame) -> None:
         if self._complete or self._reason is not None:
             return
-        if frame is None:
-            self._pass_on(number)
-            return
-        self._tail = number
+        self._tail = frame.number
         if self._queue is None:
             self._queue = deque()
         if len(self._queue) >= self._source.buffer:

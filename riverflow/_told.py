@@ -15,6 +15,8 @@ from .ports import Handler
 
 __all__ = ["WhoIsTold"]
 
+REMEMBERED = 1000  # answers for one project
+
 
 class WhoIsTold(msgspec.Struct, frozen=True):
     """The routing rules over one project's endpoints and this process's handlers (machine.Routing)."""
@@ -22,6 +24,7 @@ class WhoIsTold(msgspec.Struct, frozen=True):
     endpoints: tuple[Endpoint, ...]
     handlers: Mapping[str, Handler]
     project: Project
+    _known: dict[tuple[object, ...], tuple[Target, ...]] = msgspec.field(default_factory=dict)
 
     def targets(self, plan: Plan, type: str, event_name: str | None) -> tuple[Target, ...]:
         """Hand-off: a handler wins, else the request's own URL, else every endpoint whose filter takes the event.
@@ -30,6 +33,15 @@ class WhoIsTold(msgspec.Struct, frozen=True):
         A run whose backend is simulated tells nobody."""
         if plan.simulated:
             return ()
+        key = (type, event_name, plan.event_name is None, plan.webhook_url, len(self.handlers))
+        known = self._known.get(key)
+        if known is None:
+            known = self._targets(plan, type, event_name)
+            if len(self._known) < REMEMBERED:  # names and URLs come from requests
+                self._known[key] = known
+        return known
+
+    def _targets(self, plan: Plan, type: str, event_name: str | None) -> tuple[Target, ...]:
         if type == "task.ai_generated":
             if event_name in self.handlers:
                 return (Target(url=f"local:{event_name}"),)

@@ -20,6 +20,7 @@ from ..event import Event, Result
 from ..hookspecs import hookimpl
 from ..models import Answer, Completed, Deferred, Delivery, Failed, Json
 from ..ports import Context, Handler, Sender
+from ..time_limit import TimeLimit
 
 __all__ = ["HandlerSender"]
 
@@ -48,6 +49,7 @@ class HandlerSender:
 
     def __init__(self, handlers: Mapping[str, Handler]) -> None:
         self._handlers = handlers
+        self._are_async: dict[str, bool] = {}  # by name: to find out takes longer than the rest of a call
         self._threads = anyio.CapacityLimiter(THREADS)
 
     async def send(self, delivery: Delivery, signed: Mapping[str, str], timeout: float) -> Answer:
@@ -57,10 +59,10 @@ class HandlerSender:
         if handler is None:
             return Answer(error="no_handler", message=f"no handler is registered for {name!r} in this process")
         event = Event(delivery)
-        limit = asyncio.timeout(timeout)
+        limit = TimeLimit(timeout)
         try:
-            async with limit:
-                returned = await self._call(handler, event)
+            with limit:
+                returned = await self._call(name, handler, event)
             return _answer(event, returned)
         except Failure as failure:
             return _failure(event, failure)
@@ -72,12 +74,15 @@ class HandlerSender:
                 raise
             return _broken(name, delivery, error)
         except (Exception, SystemExit) as error:
-            if isinstance(error, TimeoutError) and limit.expired():
+            if isinstance(error, TimeoutError) and limit.over:
                 return Answer(error="timeout", message=f"the handler took longer than {timeout:g} s")
             return _broken(name, delivery, error)
 
-    async def _call(self, handler: Handler, event: Event) -> Any:
-        if _is_async(handler):
+    async def _call(self, name: str, handler: Handler, event: Event) -> Any:
+        is_async = self._are_async.get(name)
+        if is_async is None:
+            is_async = self._are_async[name] = _is_async(handler)
+        if is_async:
             return await handler(event)
         returned = await anyio.to_thread.run_sync(handler, event, abandon_on_cancel=True, limiter=self._threads)
         return await returned if inspect.isawaitable(returned) else returned

@@ -57,7 +57,7 @@ class ScriptedChannels:
     def tell(self, channel_id: str, kind: str, data: Any, *, public: bool = True) -> int:
         """Append an entry, tell its readers, and return its number."""
         number = self.write(channel_id, kind, data, public=public)
-        self.hub.publish(channel_id, self._log.entries[channel_id][number - 1 :])
+        self.hub.tell(channel_id, self._log.entries[channel_id][number - 1 :], number)
         return number
 
     def write(self, channel_id: str, kind: str, data: Any, *, public: bool = True) -> int:

@@ -170,7 +170,7 @@ async def test_what_is_published_twice_is_handed_out_once(channels: ScriptedChan
     channels.tell(run, "run.ai_generated", {})
     page = await channels._log.entries_after(channels.project.id, run, 0)
     assert page is not None
-    channels.hub.publish(run, page.entries)
+    channels.hub.tell(run, page.entries, 1)
     channels.tell(run, "run.completed", {})
     assert numbers(await rest(reader)) == [2, 3]
 
@@ -406,7 +406,7 @@ async def test_publishing_to_nobody_reads_nothing() -> None:
     class NoLog:
         pass
 
-    Hub(NoLog()).publish("nobody", [])  # type: ignore[arg-type]
+    Hub(NoLog()).tell("nobody", [], 1)  # type: ignore[arg-type]
 
 
 @given(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from riverflow._channels import Hub
+from riverflow._frames import news_of
 from riverflow._recent import BYTES, MESSAGES, SECONDS, Recent
 from riverflow.errors import NotFound
 from riverflow.models import Entry, Json
@@ -29,32 +30,35 @@ def message(kind: str, data: bytes = b"{}", *, public: bool = True) -> Entry:
 
 def begin(recent: Recent, run: str = "r") -> None:
     recent.born("p", run)
-    recent.note(run, 1, [message("run.accepted", public=False)])
+    note(recent, run, 1, [message("run.accepted", public=False)])
 
 
-def told(recent: Recent, after: int = 0, run: str = "r") -> tuple[list[int], int] | None:
-    page = recent.page("p", run, after)
-    return None if page is None else ([entry.number for entry in page.entries], page.latest)
+def note(recent: Recent, run: str, first: int, entries: list[Entry]) -> None:
+    recent.note(run, news_of(entries, first, everything=False))
 
 
-def test_a_page_has_the_public_entries_under_their_numbers(recent: Recent) -> None:
+def told(recent: Recent, run: str = "r") -> tuple[list[int], int] | None:
+    news = recent.news("p", run)
+    return None if news is None else ([frame.number for frame in news.frames], news.last)
+
+
+def test_it_has_the_public_entries_under_their_numbers(recent: Recent) -> None:
     begin(recent)
-    recent.note("r", 2, [message("stage.completed", public=False), message("run.ai_generated")])
-    recent.note("r", 4, [message("run.completed")])
+    note(recent, "r", 2, [message("stage.completed", public=False), message("run.ai_generated")])
+    note(recent, "r", 4, [message("run.completed")])
     assert told(recent) == ([3, 4], 4)
-    assert told(recent, after=3) == ([4], 4)
 
 
 def test_a_gap_is_another_writers_and_the_log_is_asked(recent: Recent) -> None:
     begin(recent)
-    recent.note("r", 3, [message("run.completed")])
+    note(recent, "r", 3, [message("run.completed")])
     assert told(recent) is None
 
 
 def test_a_run_of_another_project_or_of_elsewhere_is_the_logs(recent: Recent) -> None:
     begin(recent)
-    recent.note("elsewhere", 1, [message("run.completed")])
-    assert recent.page("other", "r", 0) is None
+    note(recent, "elsewhere", 1, [message("run.completed")])
+    assert recent.news("other", "r") is None
     assert told(recent, run="elsewhere") is None
 
 
@@ -69,7 +73,7 @@ async def test_an_old_run_is_the_logs(recent: Recent, clock: FakeClock) -> None:
 def test_the_oldest_run_goes_when_there_is_too_much(recent: Recent) -> None:
     begin(recent, "first")
     begin(recent, "second")
-    recent.note("second", 2, [message("run.completed", b" " * (BYTES - 1500))])
+    note(recent, "second", 2, [message("run.completed", b" " * (BYTES - 1500))])
     assert told(recent, run="first") is None
     assert told(recent, run="second") == ([2], 2)
 
@@ -77,22 +81,22 @@ def test_the_oldest_run_goes_when_there_is_too_much(recent: Recent) -> None:
 def test_what_is_forgotten_leaves_its_room(recent: Recent) -> None:
     for _ in range(3):
         begin(recent)
-        recent.note("r", 2, [message("run.completed", b" " * (BYTES // 2))])
+        note(recent, "r", 2, [message("run.completed", b" " * (BYTES // 2))])
         recent.forget("r")
     begin(recent, "one")
     begin(recent, "other")
     recent.forget(None)
     begin(recent)
-    recent.note("r", 2, [message("run.completed", b" " * (BYTES - 2000))])
+    note(recent, "r", 2, [message("run.completed", b" " * (BYTES - 2000))])
     assert told(recent) == ([2], 2)
 
 
 def test_a_run_that_streams_is_the_logs(recent: Recent) -> None:
     begin(recent)
     for number in range(2, MESSAGES + 2):
-        recent.note("r", number, [message("stage.chunk")])
+        note(recent, "r", number, [message("stage.chunk")])
     assert told(recent) is not None
-    recent.note("r", MESSAGES + 2, [message("stage.chunk")])
+    note(recent, "r", MESSAGES + 2, [message("stage.chunk")])
     assert told(recent) is None
 
 
@@ -107,9 +111,9 @@ class UnreadLog:
 async def test_a_reader_of_a_young_run_is_answered_without_the_log(recent: Recent, after: int | None) -> None:
     hub = Hub(UnreadLog(), recent=recent)  # type: ignore[arg-type]
     hub.born("p", "r")
-    hub.note("r", 1, [message("run.accepted", public=False), message("run.ai_generated", b"1")])
+    hub.tell("r", [message("run.accepted", public=False), message("run.ai_generated", b"1")], 1)
     reader = await hub.subscribe("p", "r", after=after)
-    hub.publish("r", [Entry(kind="run.completed", at=0.0, number=3, public=True, data=Json(b"2"))])
+    hub.tell("r", [message("run.completed", b"2")], 3)
     assert [(frame.number, frame.data) async for frame in reader] == [(2, b"1"), (3, b"2")]
 
 

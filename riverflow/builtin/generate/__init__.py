@@ -5,7 +5,6 @@ It keeps nothing between runs and writes nothing: what happened is in the outcom
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
@@ -16,6 +15,7 @@ from ...models import Completed, Credential, Failed, Fallback, GenerateRequest, 
 from ...ports import Context, Provider, StageContext, StageRunner
 from ...retry import RetryPolicy
 from ...schema import SchemaError, Validator, validator
+from ...time_limit import TimeLimit
 from .account import Account
 from .answer import answered
 
@@ -89,7 +89,7 @@ class Generate:
         seconds = record.plan.provider_timeout
         credential = await self._credentials(record.run.project_id, target.provider)
         try:
-            async with asyncio.timeout(seconds):
+            with TimeLimit(seconds):
                 return await provider.generate(_request(target, record, credential))
         except ProviderError:
             raise

@@ -20,15 +20,16 @@ _RESERVED = frozenset(
 )
 
 
-def check_outgoing(headers: Sequence[tuple[str, str]]) -> None:
-    """Refuse names that are the client's own, and what is not printable ASCII. Raises HttpError (`protocol_error`);
-    the text shows no value."""
+def check_outgoing(headers: Sequence[tuple[str, str]]) -> list[str]:
+    """The names in lower case. Refuses those that are the client's own, and what is not printable ASCII: raises
+    HttpError (`protocol_error`); the text shows no value."""
     names = [name.lower() for name, _ in headers]
     if not _RESERVED.isdisjoint(names):
         raise HttpError(f"reserved headers may not be set: {', '.join(_RESERVED & {*names})}", code="protocol_error")
     text = "".join([*names, *[value for _, value in headers]])
     if not (text.isascii() and text.isprintable()):
         raise HttpError("a header holds a character that headers cannot carry", code="protocol_error")
+    return names
 
 
 def joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -25,6 +25,7 @@ __all__ = ["HttptoolsClient"]
 
 MAX_IDLE = 64  # connections kept for one destination
 POOLS = 256  # destinations that connections are kept for
+HEADS = 256  # request heads that are kept: a provider is asked with the same one each time
 
 
 class HttptoolsClient:
@@ -36,6 +37,7 @@ class HttptoolsClient:
         self._authorities = authorities
         self._defaults = (*DEFAULTS, ("user-agent", user_agent))
         self._tls = trusting(authorities)
+        self._heads: Bounded[tuple[str, str, tuple[tuple[str, str], ...]], bytes] = Bounded(HEADS)
         self._pools: Bounded[Pool | tuple[Pool, Trust], _Connections] = Bounded(POOLS)
         self._closed = False
 
@@ -80,14 +82,24 @@ class HttptoolsClient:
 
     def _message(self, url: Url, request: HttpRequest) -> bytes:
         """The request as it goes out (RFC 9112, 3). Raises HttpError (`protocol_error`)."""
-        check_outgoing(request.headers)
-        given = {name.lower() for name, _ in request.headers}
+        if request.purpose == "provider":
+            key = (request.method, request.url, request.headers)
+            head = self._heads.get(key)
+            if head is None:
+                head = self._head(url, request)
+                self._heads.put(key, head)
+        else:
+            head = self._head(url, request)  # a delivery's has its signature in it
+        if request.body or request.method in ("POST", "PUT", "PATCH"):
+            return b"%bcontent-length: %d\r\n\r\n%b" % (head, len(request.body), request.body)
+        return head + b"\r\n"
+
+    def _head(self, url: Url, request: HttpRequest) -> bytes:
+        given = check_outgoing(request.headers)
         lines = [f"{request.method} {url.target} HTTP/1.1", f"host: {url.authority}"]
         lines += [f"{name}: {value}" for name, value in request.headers]
         lines += [f"{name}: {value}" for name, value in self._defaults if name not in given]
-        if request.body or request.method in ("POST", "PUT", "PATCH"):
-            lines.append(f"content-length: {len(request.body)}")
-        return "\r\n".join([*lines, "\r\n"]).encode("ascii") + request.body
+        return "\r\n".join([*lines, ""]).encode("ascii")
 
 
 class _Connections:
