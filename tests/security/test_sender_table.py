@@ -17,6 +17,7 @@ FILES = {
     "S": "tests/security/test_sender_sent.py",
     "K": "tests/security/test_sender_kept.py",
     "M": "tests/security/test_sender_memory.py",
+    "W": "tests/flows/test_flow_kept.py",
     "E": "tests/api/test_egress.py",
     "X": "riverflow/testing/suites/http_exchange.py",
     "G": "riverflow/testing/suites/http_guard.py",
