@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import msgspec
 
 from . import _operations, _payloads, _simulation, _summaries, codec
+from ._claim_check import fitting
 from .models import Completed, Delivery, Entry, Failed, Json, Output, Plan, Record, Run, Summary, Target, lane_of
 from .pipeline import FINALISE, HAND_OFF, Stage
 
@@ -167,6 +168,7 @@ def _deliveries(
         return ()
     place = record.plan.stages.index(stage)
     head = f"msg_{record.run.id.replace('-', '')}_{place}"
+    fitted = fitting(body, record)
     return tuple(
         Delivery(
             id=f"{head}_{number}",
@@ -178,7 +180,7 @@ def _deliveries(
             url=target.url,
             lane=lane_of(target.url),
             endpoint_id=target.endpoint_id,
-            body=_payloads.written(body, target),
+            body=_payloads.written(body if target.url.startswith("local:") else fitted, target),
             created_at=now,
             due_at=now,
             expires_at=expires_at,

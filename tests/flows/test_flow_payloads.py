@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from riverflow._claim_check import LARGEST
 from riverflow.models import Usage
 from riverflow.testing import ScriptedProvider, generation
 
@@ -208,3 +209,26 @@ async def test_the_encoding_of_python(tmp_path: Path) -> None:
 def _own(meta: dict[str, Any]) -> dict[str, Any]:
     """A provider's own account does not name the workflow."""
     return {name: value for name, value in meta.items() if name != "workflow"}
+
+
+@pytest.mark.parametrize("answerer", ["remote", "handler"])
+async def test_case_32_what_is_too_large_for_a_webhook_is_left_at_the_desk(tmp_path: Path, answerer: str) -> None:
+    """Sender case 32: a body over 4 MiB goes out with a claim check; a handler in the process is given everything."""
+    large = {"title": "Inception", "script": "x" * (LARGEST + 1)}
+    async with open_world(tmp_path, answerer=answerer, provider=ScriptedProvider(large)) as world:
+        world.backend.plan(EVENT, Reaction(SUCCESS if answerer == "handler" else None))
+        accepted = await world.submit(customer_data={"user": "u1"})
+        await world.wrote(accepted, "delivery.attempted")
+        [told] = world.backend.received
+        if answerer == "handler":
+            assert told.payload["ai_response"]["data"] == large
+            assert "claim_check" not in told.payload
+            return
+        assert len(told.raw) < 3000
+        assert (told.payload["ai_response"], told.payload["customer_data"]) == (None, {"user": "u1"})
+        claim = told.payload["claim_check"]
+        assert claim["members"] == ["ai_response"]
+        assert claim["bytes"] > LARGEST
+        entries = (await world.http.get(claim["url"])).json()["entries"]
+        [made] = [entry["data"] for entry in entries if entry["kind"] == "stage.completed"]
+        assert made["data"] == large
