@@ -303,11 +303,15 @@ async def test_what_is_left_when_payloads_are_forgotten(tmp_path: Path) -> None:
         accepted = await world.submit()
         await say(world, await ask(world, accepted), "reject", reason="she is his wife")
         await world.clock.advance(1.5 * DAY)
-        while "her" in str(await world.timeline(accepted)) and "wife" in str(await world.timeline(accepted)):
+
+        async def decided() -> Any:
+            (entry,) = [entry for entry in await world.timeline(accepted) if entry["kind"] == "approval.decided"]
+            return entry["data"]
+
+        while "wife" in str(await decided()):  # the run itself goes after 9 days
             await world.clock.advance(3600)
-        (decided,) = [entry for entry in await world.timeline(accepted) if entry["kind"] == "approval.decided"]
-        assert (decided["data"]["ruling"]["by"], decided["data"]["ruling"]["decision"]) == ("api_key", "reject")
-        assert "wife" not in str(decided)
+        ruling = (await decided())["ruling"]
+        assert (ruling["by"], ruling["decision"]) == ("api_key", "reject")
 
 
 async def test_operators_are_told_that_somebody_is_waited_for(tmp_path: Path) -> None:
