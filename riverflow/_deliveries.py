@@ -113,16 +113,28 @@ class Deliveries:
         wanted = wanted if wanted.status else msgspec.structs.replace(wanted, status=("dead",))
         target = await self._target(project_id, url)
         page = await self._queue.find_deliveries(project_id, wanted, limit=min(limit, MAX_REPLAYED))
-        oldest_first = page.deliveries[::-1]
+        done = await self._send_all_again(page.deliveries[::-1], target)
+        return msgspec.structs.replace(done, has_more=page.has_more)
+
+    async def replay_some(self, project_id: str, ids: Sequence[str], url: str | None = None) -> Replayed:
+        """Send these again, each at most once. Raises Unprocessable."""
+        target = await self._target(project_id, url)
+        names = tuple(dict.fromkeys(ids))
+        found = await asyncio.gather(*(self._queue.delivery(project_id, name) for name in names))
+        missing = {name: "there is no such delivery" for name, each in zip(names, found, strict=True) if each is None}
+        done = await self._send_all_again([each for each in found if each is not None], target)
+        return msgspec.structs.replace(done, skipped=missing | done.skipped)
+
+    async def _send_all_again(self, deliveries: Sequence[Delivery], target: Target | None) -> Replayed:
         reasons: list[str | None] = []
-        for place in range(0, len(oldest_first), AT_ONCE):
-            some = oldest_first[place : place + AT_ONCE]
+        for place in range(0, len(deliveries), AT_ONCE):
+            some = deliveries[place : place + AT_ONCE]
             reasons += await asyncio.gather(*(self._send_again(delivery, target) for delivery in some))
-        outcomes = list(zip(oldest_first, reasons, strict=True))
+        outcomes = list(zip(deliveries, reasons, strict=True))
         return Replayed(
             ids=tuple(delivery.id for delivery, reason in outcomes if reason is None),
             skipped={delivery.id: reason for delivery, reason in outcomes if reason is not None},
-            has_more=page.has_more,
+            has_more=False,
         )
 
     async def _found(self, project_id: str, delivery_id: str) -> Delivery:

@@ -8,7 +8,7 @@ import msgspec
 
 from .. import _links, _payloads, codec
 from .._callbacks import masked
-from .._deliveries import MAX_REPLAYED
+from .._deliveries import MAX_REPLAYED, Replayed
 from .._queries import moment
 from ..errors import InvalidRequest
 from ..models import ADMIN, READ, Delivery, Entry, Json, canonical_id
@@ -98,9 +98,11 @@ class ReplayFilter(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class ReplayAllRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What to send again, where to, and how many at most (the newest)."""
+    """What to send again: what a `filter` takes (how many at most: the newest), or the deliveries of these `ids`; and
+    where to."""
 
-    filter: ReplayFilter
+    filter: ReplayFilter | None = None
+    ids: Annotated[list[str], msgspec.Meta(min_length=1, max_length=MAX_LIMIT)] | None = None
     url: str | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_REPLAYED)] = MAX_REPLAYED
 
@@ -141,12 +143,23 @@ async def replay(call: Call) -> Reply:
 
 async def replay_all(call: Call) -> Reply:
     asked = body_as(call, ReplayAllRequest, "replay")
-    said = asked.filter
+    if (asked.filter is None) == (asked.ids is None):
+        raise InvalidRequest("replay: give either a `filter` or `ids`", code="filter_or_ids_required")
+    if asked.ids is not None:
+        some = await call.engine.deliveries.replay_some(call.project_id, asked.ids, asked.url)
+        return _replayed(some)
+    return _replayed(await _replay_by_filter(call, asked, asked.filter or ReplayFilter()))
+
+
+async def _replay_by_filter(call: Call, asked: ReplayAllRequest, said: ReplayFilter) -> Replayed:
     statuses = [said.status] if isinstance(said.status, str) else said.status or []
     texts = {name: getattr(said, name) for name in ("run", "endpoint", "event", "since", "until")}
     wanted = filter_of({name: str(value) for name, value in texts.items() if value is not None})
     wanted = msgspec.structs.replace(wanted, status=tuple(statuses))
-    done = await call.engine.deliveries.replay_all(call.project_id, wanted, asked.url, limit=asked.limit)
+    return await call.engine.deliveries.replay_all(call.project_id, wanted, asked.url, limit=asked.limit)
+
+
+def _replayed(done: Replayed) -> Reply:
     return Reply(codec.encode(ReplayAllResponse(replayed=done.ids, skipped=done.skipped, has_more=done.has_more)))
 
 
@@ -247,7 +260,7 @@ ROUTES = (
         path="/v1/deliveries/replay",
         verb=replay_all,
         scope=ADMIN,
-        summary="Send again all deliveries that a filter takes, a thousand at a time.",
+        summary="Send again all deliveries that a filter takes, a thousand at a time, or some by their ids.",
         takes=ReplayAllRequest,
         gives=ReplayAllResponse,
         errors=(400, 401, 403, 409, 413, 422),

@@ -253,7 +253,7 @@ async def test_on_a_phone_nothing_overflows(browser: Browser, scene: Scene) -> N
     endpoint = (await scene.http.get("/console/webhook")).json()["data"][0]["id"]
     configured = ("workflows/movie_suggestion", "structured-outputs/movie", f"webhooks/{endpoint}", "keys/new")
     lists = ("", "requests", f"requests/{run}", "workflows", "structured-outputs", "webhooks", "keys", "settings")
-    for path in (*lists, *configured, "playground", f"playground?run={run}"):
+    for path in (*lists, *configured, "playground", f"playground?run={run}", "dead-letters"):
         await page.goto(scene.console + path)
         width = await page.evaluate("document.documentElement.scrollWidth")
         assert width <= PHONE["width"], path

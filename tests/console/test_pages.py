@@ -41,7 +41,7 @@ def api_of(visitor: Visitor) -> httpx.AsyncClient:
 Console = tuple[Visitor, httpx.AsyncClient]
 
 PAGES = [
-    "", "requests", "playground",
+    "", "requests", "playground", "dead-letters",
     "workflows", "workflows/new", "workflows/in_code", "structured-outputs", "structured-outputs/new",
     "structured-outputs/fixed", "webhooks", "webhooks/new", "keys", "keys/new", "settings", "no-such-page",
 ]  # fmt: skip

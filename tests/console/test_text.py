@@ -99,9 +99,11 @@ async def test_everything_that_others_write_stays_text(tmp_path: Path) -> None:
         await _told(api, run.channel_id)
         runs.append(run.channel_id)
 
+        deliveries = [each["id"] for each in (await api.get("/v1/deliveries")).json()["data"]]
+        assert deliveries
         paths = ["", "requests", "workflows", "workflows/in_code", "structured-outputs", "structured-outputs/odd",
                  "webhooks", f"webhooks/{endpoint}", f"webhooks/{endpoint}/delete", "settings",
-                 "playground",
+                 "playground", "dead-letters", *(f"dead-letters/{each}" for each in deliveries),
                  *(f"requests/{run}" for run in runs), *(f"playground?run={run}" for run in runs)]  # fmt: skip
         probed = 0
         for path in paths:

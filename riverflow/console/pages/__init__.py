@@ -8,6 +8,7 @@ from __future__ import annotations
 from .._pages import PageRoute
 from .access import PAGES as ACCESS
 from .approvals import PAGES as APPROVALS
+from .dead_letters import PAGES as DEAD_LETTERS
 from .keys import PAGES as KEYS
 from .live import PAGES as LIVE
 from .outputs import PAGES as OUTPUTS
@@ -29,6 +30,7 @@ PAGES: tuple[PageRoute, ...] = (
     *REQUEST,
     *PLAYGROUND,
     *APPROVALS,
+    *DEAD_LETTERS,
     *WORKFLOWS,
     *OUTPUTS,
     *WEBHOOKS,

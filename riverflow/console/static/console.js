@@ -156,6 +156,8 @@ document.addEventListener('submit', (event) => {
 });
 
 document.addEventListener('change', (event) => {
+  const every = event.target.closest('[data-all]');
+  if (every) for (const box of all(`input[name="${every.dataset.all}"]`, every.form)) box.checked = every.checked;
   const form = event.target.closest('form[data-auto]');
   if (form) form.requestSubmit();
 });

@@ -1,0 +1,193 @@
+"""Dead letters: what could not be told to somebody, why, and sending it again: one, some, or all of a filter."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import Any, Final
+
+from ...errors import InvalidRequest, NotFound, RequestError
+from ...models import canonical_id
+from .._answers import Answer, Page, Redirect
+from .._editing import Problem, problem_of
+from .._lanes import place_of
+from .._pages import PageRoute
+from .._visit import Visit
+
+__all__ = ["PAGES"]
+
+_LIST: Final = "/v1/deliveries"
+_ONE: Final = "/v1/deliveries/{delivery_id}"
+_REPLAY: Final = "/v1/deliveries/{delivery_id}/replay"
+_REPLAY_ALL: Final = "/v1/deliveries/replay"
+_DEAD: Final = ("dead", "expired")
+_STATUSES: Final = {"": "Dead or expired", "dead": "Dead", "expired": "Expired"}
+_LENGTHS: Final = {"1h": ("Last hour", 3600.0), "24h": ("Last day", 86_400.0), "7d": ("Last week", 7 * 86_400.0)}
+_WORDS: Final = {"pending": "Waiting", "delivered": "Delivered", "dead": "Dead", "expired": "Expired"}
+_FILTERS: Final = ("status", "endpoint", "event", "since", "q")
+_ROWS: Final = 25
+_NOTED: Final = dict.fromkeys(
+    ("outcome", "status", "response", "response_headers", "request_headers", "url", "next_attempt_at", "duration_ms")
+)
+
+
+async def index(visit: Visit) -> Answer:
+    return await _list(visit, visit.query)
+
+
+async def send_again(visit: Visit) -> Answer:
+    """The selected ones, or all that the filter takes; to another URL, where one is given."""
+    chosen = visit.query
+    asked: dict[str, Any] = {"url": visit.field("url") or None}
+    try:
+        if visit.field("act") == "all":
+            asked["filter"] = _members(_filter(chosen, visit.house.clock.now()))
+        else:
+            asked["ids"] = visit.fields.get("id", [])
+            if not asked["ids"]:
+                raise InvalidRequest("Select what is to be sent again first.", extra={"param": "id"})
+        said = await visit.house.ask(visit, "POST", _REPLAY_ALL, asked)
+    except RequestError as error:
+        return await _list(visit, chosen, error=error)
+    return await _list(visit, chosen, said=said)
+
+
+async def show(visit: Visit) -> Answer:
+    return await _page(visit)
+
+
+async def replay(visit: Visit) -> Answer:
+    name, url = visit.params["id"], visit.field("url")
+    try:
+        await visit.house.ask(visit, "POST", _REPLAY, {"url": url or None}, delivery_id=name)
+    except NotFound:
+        raise
+    except RequestError as error:
+        return await _page(visit, error)
+    return Redirect(f"dead-letters/{name}?done=resent")
+
+
+# The list -------------------------------------------------------------------------------------------------
+
+
+async def _list(
+    visit: Visit, chosen: dict[str, str], *, said: dict[str, Any] | None = None, error: RequestError | None = None
+) -> Page:
+    problem, status = (problem_of(error), error.status) if error is not None else (None, 200)
+    try:
+        found = await _found(visit, chosen)
+    except InvalidRequest as wrong:
+        problem, status = Problem(wrong.message, str(wrong.extra.get("param", ""))), wrong.status
+        found = {"data": [], "has_more": False}
+    ids = [each["id"] for each in found["data"]]
+    endpoints = (await visit.house.ask(visit, "GET", "/console/webhook"))["data"]
+    back = bool(chosen.get("ending_before"))
+    facts = {
+        "letters": [_dated(each) for each in found["data"]],
+        "reasons": dict(zip(ids, await asyncio.gather(*(_reason(visit, each) for each in ids)), strict=True)),
+        "older": ids[-1] if ids and (found["has_more"] or back) else None,
+        "newer": ids[0] if ids and (found["has_more"] if back else chosen.get("starting_after")) else None,
+        "first_page": not (chosen.get("starting_after") or chosen.get("ending_before")),
+        "chosen": chosen,
+        "filtered": any(chosen.get(name) for name in _FILTERS),
+        "kept": {name: chosen[name] for name in _FILTERS if chosen.get(name)},
+        "endpoints": {each["id"]: each["url"] for each in endpoints},
+        "statuses": _STATUSES,
+        "lengths": {name: each[0] for name, each in _LENGTHS.items()},
+        "words": _WORDS,
+        "place_of": place_of,
+        "said": said,
+        "typed": {"url": visit.field("url") if error is not None else "", "ids": visit.fields.get("id", [])},
+        "problem": problem,
+    }  # fmt: skip
+    return Page("dead_letters.html", facts, status)
+
+
+async def _found(visit: Visit, chosen: dict[str, str]) -> dict[str, Any]:
+    house = visit.house
+    assert visit.who is not None
+    query = {"limit": str(_ROWS), **_filter(chosen, house.clock.now())}
+    query |= {name: chosen[name] for name in ("starting_after", "ending_before") if chosen.get(name)}
+    found: dict[str, Any] = await house.api.ask(visit.who, visit.scope, "GET", _LIST, None, query)
+    return found
+
+
+def _filter(chosen: dict[str, str], now: float) -> dict[str, str]:
+    """The API's parameters for what the page's filters say. Raises InvalidRequest for a status that is none of a dead
+    letter's."""
+    status = chosen.get("status", "")
+    if status not in _STATUSES:
+        raise InvalidRequest(f"status: {status!r} is none of {', '.join(_DEAD)}", extra={"param": "status"})
+    params = {"status": status or ",".join(_DEAD)}
+    params |= {name: chosen[name] for name in ("endpoint", "event", "since") if chosen.get(name)}
+    if params.get("since") in _LENGTHS:
+        params["since"] = str(round(now - _LENGTHS[params["since"]][1]))
+    text = chosen.get("q", "").strip()
+    if text:
+        run_id = canonical_id(text)
+        params |= {"run": run_id} if run_id is not None else {"event": text}
+    return params
+
+
+def _members(params: dict[str, str]) -> dict[str, Any]:
+    """The parameters of the list as the members of a filter."""
+    return {**params, "status": params["status"].split(",")}
+
+
+async def _reason(visit: Visit, delivery_id: str) -> str:
+    """What its last attempt came to, short."""
+    try:
+        found = await visit.house.ask(visit, "GET", _ONE, delivery_id=delivery_id)
+    except NotFound:
+        return ""  # it was forgotten a moment ago
+    return next((_came_to(each) for each in reversed(found["attempts"]) if each["kind"] == "delivery.attempted"), "")
+
+
+def _came_to(attempt: dict[str, Any]) -> str:
+    data = attempt["data"]
+    status, error = data.get("status"), data.get("error")
+    return f"HTTP {status}" if status and not error else str(data.get("message") or error or data.get("outcome") or "")
+
+
+# One of them ----------------------------------------------------------------------------------------------
+
+
+async def _page(visit: Visit, error: RequestError | None = None) -> Page:
+    found = await visit.house.ask(visit, "GET", _ONE, delivery_id=visit.params["id"])
+    attempts = [
+        {
+            **each,
+            "at": _moment(each["at"]),
+            "came_to": _came_to(each),
+            "all": each["data"],
+            "data": _NOTED | each["data"],
+        }
+        for each in found["attempts"]
+    ]
+    facts = {
+        "letter": _dated(found),
+        "attempts": attempts,
+        "words": _WORDS,
+        "place_of": place_of,
+        "typed": visit.field("url") if error is not None else "",
+        "problem": problem_of(error) if error is not None else None,
+    }
+    return Page("dead_letter.html", facts, error.status if error is not None else 200)
+
+
+def _dated(delivery: dict[str, Any]) -> dict[str, Any]:
+    """The API's dates as the pages write theirs."""
+    names = ("created_at", "due_at", "expires_at")
+    return {**delivery, **{name: _moment(delivery[name]) if delivery[name] else None for name in names}}
+
+
+def _moment(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+PAGES = (
+    PageRoute("GET", "dead-letters", index),
+    PageRoute("POST", "dead-letters", send_again),
+    PageRoute("GET", "dead-letters/{id}", show),
+    PageRoute("POST", "dead-letters/{id}/replay", replay),
+)

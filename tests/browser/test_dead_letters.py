@@ -1,0 +1,103 @@
+"""Dead letters as somebody on call works them off."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import Page, expect
+
+from .scene import Scene
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
+
+
+async def bury(scene: Scene, number: int) -> list[str]:
+    """Requests whose webhook to Analytics was given up, newest first."""
+    scene.backend.down = True
+    endpoint = next(
+        each for each in (await scene.http.get("/console/webhook")).json()["data"] if each["description"] == "Once"
+    )
+    assert endpoint["enabled"]
+    runs = [await scene.submit("support_reply") for _ in range(number)]
+    for run in runs:
+        await scene.cast.until(lambda run=run: scene.cast.wrote(run, "delivery.exhausted"), f"the end of {run}")
+    return runs[::-1]
+
+
+@pytest.fixture
+async def once(scene: Scene) -> None:
+    """An endpoint that is told once, and no second time."""
+    body = {
+        "url": f"{scene.backend_url}/analytics?once",
+        "description": "Once",
+        "events": ["task.completed"],
+        "retry": {"delays": [0]},
+    }
+    assert (await scene.http.post("/console/webhook", json=body)).status_code == 201
+
+
+@pytest.mark.usefixtures("once")
+async def test_he_finds_out_why_and_sends_one_again(page: Page, scene: Scene) -> None:
+    await bury(scene, 1)
+    await page.goto(scene.console)
+    await page.keyboard.press("g")
+    await page.keyboard.press("d")
+    await page.wait_for_url(scene.console + "dead-letters")
+    await expect(page.locator("tbody tr")).to_have_count(1)
+    await expect(page.locator("tbody tr")).to_contain_text("HTTP 503")
+    await page.keyboard.press("j")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#attempts")).to_contain_text(scene.backend.page)
+    await expect(page.locator("#body")).to_contain_text("task.completed")
+    await expect(page.locator(".live")).to_have_attribute("data-state", "on")
+    scene.backend.down = False
+    await page.get_by_role("button", name="Send again").click()
+    await expect(page.locator("h1 + .pill")).to_have_text("Delivered")
+    await expect(page.locator("#attempts")).to_contain_text("Sent again")
+    await expect(page.locator("#attempts summary").first).to_contain_text("HTTP 200")
+    await page.goto(scene.console + "dead-letters")
+    await expect(page.get_by_text("No dead letters")).to_be_visible()
+
+
+@pytest.mark.usefixtures("once")
+async def test_he_sends_some_and_then_all_again(page: Page, scene: Scene) -> None:
+    await bury(scene, 4)
+    await page.goto(scene.console + "dead-letters?since=24h")
+    rows = page.locator("tbody tr")
+    await expect(rows).to_have_count(4)
+    await page.get_by_role("button", name="Send selected again").click()
+    await expect(page.get_by_role("alert")).to_contain_text("Select what is to be sent again")
+    await page.get_by_label("All on this page").check()
+    await expect(page.get_by_role("checkbox", checked=True)).to_have_count(5)
+    await page.get_by_label("All on this page").uncheck()
+    await rows.nth(0).get_by_role("checkbox").check()
+    await rows.nth(1).get_by_role("checkbox").check()
+    scene.backend.down = False
+    await page.get_by_role("button", name="Send selected again").click()
+    await expect(page.locator("#said")).to_contain_text("2 are sent again now.")
+    await expect(rows).to_have_count(2)
+    asked: list[str] = []
+
+    async def answer(dialog: object) -> None:
+        asked.append(dialog.message)  # type: ignore[attr-defined]
+        await dialog.accept()  # type: ignore[attr-defined]
+
+    page.on("dialog", answer)
+    await page.get_by_role("button", name="Send all that match").click()
+    await expect(page.locator("#said")).to_contain_text("2 are sent again now.")
+    await expect(page.locator("#list")).to_contain_text("No dead letter matches")
+    assert len(asked) == 1
+
+
+@pytest.mark.usefixtures("once")
+async def test_to_his_own_machine(page: Page, scene: Scene) -> None:
+    (run,) = await bury(scene, 1)
+    await page.goto(f"{scene.console}requests/{run}")
+    await page.locator("#deliveries a", has_text="analytics").last.click()
+    await page.get_by_label("To another URL").fill("ftp://127.0.0.1/")
+    await page.get_by_role("button", name="Send again").click()
+    await expect(page.locator("#url-wrong")).to_contain_text("http")
+    await expect(page.get_by_label("To another URL")).to_have_value("ftp://127.0.0.1/")
+    await page.get_by_label("To another URL").fill(f"{scene.backend_url}/webhooks/ai")
+    await page.get_by_role("button", name="Send again").click()
+    await expect(page.locator("h1 + .pill")).to_have_text("Delivered")
+    await expect(page.locator("h1")).to_contain_text("/webhooks/ai")
