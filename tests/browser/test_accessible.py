@@ -57,7 +57,8 @@ async def paths_of(scene: Scene) -> list[str]:
     key = (await scene.http.post("/console/key", json={"name": "one", "scopes": ["read"]})).json()["id"]
     return [
         "", "requests", "requests?status=error", *(f"requests/{run}" for run in runs), f"requests/{runs[-1]}/cancel",
-        "requests?q=zzz", "dead-letters", *(f"dead-letters/{each}" for each in letters), "playground", f"playground?run={runs[0]}", f"playground?run={runs[2]}",
+        "requests?q=zzz", "dead-letters", *(f"dead-letters/{each}" for each in letters),
+        "playground", f"playground?run={runs[0]}", f"playground?run={runs[2]}",
         "workflows", "workflows/new", "workflows/movie_suggestion", "structured-outputs",
         "structured-outputs/new", "webhooks", "webhooks/new", f"webhooks/{endpoint}", "keys", "keys/new",
         f"keys/{key}", f"keys/{key}/revoke", "settings", "no-such-page",

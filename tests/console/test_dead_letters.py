@@ -51,20 +51,20 @@ class Stage:
         found: list[dict[str, Any]] = (await self.api.get("/v1/deliveries", params=asked)).json()["data"]
         return found
 
-    async def until(self, number: int, **asked: str) -> list[dict[str, Any]]:
-        """Wait until so many deliveries are like that."""
+    async def until(self, number: int, *, passing: float = 0, **asked: str) -> list[dict[str, Any]]:
+        """Wait until so many deliveries are like that; between two looks this many seconds pass."""
         async with asyncio.timeout(10):
             while True:
                 found = await self.listed(**asked)
                 if len(found) == number:
                     return found
-                await self.clock.advance(30)  # a receiver that is down is asked more and more seldom
+                await self.clock.advance(passing)
 
     async def bury(self, number: int) -> list[dict[str, Any]]:
         """Make this many dead letters."""
         for _ in range(number):
             await self.api.post("/v1/ai/async", json={"workflow": "plain"})
-        return await self.until(number, status="dead")
+        return await self.until(number, passing=20, status="dead")  # a receiver that is down is asked ever less often
 
 
 @asynccontextmanager
@@ -73,7 +73,7 @@ async def opened(path: Path, **options: Any) -> AsyncIterator[Stage]:
     workflows = [Workflow(name="plain", provider="echo", template="hello")]
     async with (
         served(receiver.app) as url,
-        open_console(path, workflows=workflows, clock=clock, **options) as (visitor, _),
+        open_console(path, workflows=workflows, clock=clock, lease=1e6, **options) as (visitor, _),
         httpx.AsyncClient(
             base_url=visitor.base.removesuffix("console/"),
             trust_env=False,
@@ -152,7 +152,7 @@ async def test_all_that_a_filter_takes_are_sent_again(tmp_path: Path) -> None:
         second = (await stage.api.post("/console/webhook", json=other)).json()["id"]
         for _ in range(3):
             await stage.api.post("/v1/ai/async", json={"workflow": "plain"})
-        await stage.until(6, status="dead")
+        await stage.until(6, passing=20, status="dead")
         stage.receiver.down = False
         page = await stage.visitor.see(f"dead-letters?endpoint={second}")
         said = await pressed(stage, page, act="all")

@@ -22,6 +22,7 @@ _MEANINGS = {
     "submit": "start requests, cancel them, reconnect browsers",
     "read": "look at requests and their timelines",
     "callback": "answer hand-offs: what a backend needs",
+    "approve": "decide on what waits for a person",
     "admin": "change the configuration, and log in here",
 }
 _WORDS = {"active": "on", "expired": "expired", "revoked": "revoked"}
