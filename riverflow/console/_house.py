@@ -60,7 +60,8 @@ class House(msgspec.Struct, kw_only=True):
         if visit.who is None:
             return {}
         try:
-            return {"approvals": await self.engine.approvals.count(visit.project_id)}
+            approvals = await self.engine.approvals.count(visit.project_id)
+            return {"approvals": approvals, "dead-letters": await self.store.queue.dead_letters(visit.project_id)}
         except StoreError:
             return {}
 
