@@ -13,7 +13,7 @@ from . import codec
 from ._directory import STRUCTURED_OUTPUT, Directory, identifier
 from .config import Settings
 from .egress import Egress
-from .errors import HttpError, InvalidRequest, PipelineError, Unprocessable
+from .errors import Conflict, HttpError, InvalidRequest, PipelineError, Unprocessable
 from .models import Completed, Failed, Json, MaybeJson, Plan, StructuredOutput, Tag, Workflow
 from .schema import SchemaError, check_schema
 
@@ -107,7 +107,8 @@ class Intake:
         self._revision = -1
 
     async def submission(self, project_id: str, body: bytes, base_url: str) -> Submission:
-        """Raises InvalidRequest (400), Unprocessable (422) or NotFound (404, unknown workflow)."""
+        """Raises InvalidRequest (400), Unprocessable (422), NotFound (404, unknown workflow) or Conflict (409, disabled
+        workflow)."""
         request = codec.canonical(body)
         asked: SubmitRequest = _decoded(_submit_decoder, request, "request")
         draft = await self._draft(project_id, asked)
@@ -134,6 +135,8 @@ class Intake:
         draft = self._drafts.get(key)
         if draft is None:
             workflow = await self._directory.workflow(project_id, asked.workflow)
+            if workflow.disabled:
+                raise _disabled(workflow)
             draft = await self._drawn_up(project_id, workflow, event_name)
             if len(self._drafts) < DRAFTS and self._revision == self._directory.revision:
                 self._drafts[key] = draft
@@ -245,6 +248,15 @@ def _decoded(decoder: msgspec.json.Decoder[Any], text: Json, what: str) -> Any:
         return decoder.decode(text)
     except msgspec.ValidationError as error:
         raise InvalidRequest(f"{what}: {error}", code="invalid_type") from None
+
+
+def _disabled(workflow: Workflow) -> Conflict:
+    return Conflict(
+        f"The workflow {workflow.name!r} is disabled and takes no new requests; enable it in the console, or with "
+        f'PATCH /console/workflow/{workflow.name} {{"disabled": false}}',
+        code="workflow_disabled",
+        extra={"param": "workflow"},
+    )
 
 
 def _direct(asked: SubmitRequest) -> Workflow:

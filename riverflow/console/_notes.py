@@ -12,6 +12,8 @@ _NOTES: Final = {
     "deleted": "Deleted.",
     "enabled": "Enabled: deliveries go out again.",
     "disabled": "Disabled: nothing is sent there any more.",
+    "workflow-on": "Enabled: it takes requests again.",
+    "workflow-off": "Disabled: new requests for it are refused. Runs that it has accepted go on.",
     "revoked": "Revoked: this key lets nobody in any more, and whoever logged in with it is out.",
     "renamed": "Renamed.",
     "cancelled": "Cancelled: the run has ended as an error with code cancelled.",

@@ -45,7 +45,8 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     paths into the request that are echoed as customer data. `callback_timeout` (seconds) is how long a
     hand-off waits for its answer; `provider_timeout` (seconds) bounds one attempt of one provider; where they are
     None the settings of the same names count.
-    `template` and `sample_data` are what the `echo` provider answers from.
+    `template` and `sample_data` are what the `echo` provider answers from. A `disabled` one takes no new requests; runs
+    that it has accepted go on.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Workflow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     pipeline: tuple[Stage, ...] | None = None
     template: str | None = None
     sample_data: Any = None
+    disabled: bool = False
 
     def stages(self, event_name: str | None = None) -> Pipeline:
         """The pipeline to run; `event_name` is what a request asks for where the workflow names none."""

@@ -83,6 +83,7 @@ async def _page(
         "typed": typed,
         "workflows": list(workflows),
         "stages": stages_of(chosen) if chosen is not None else [],
+        "disabled": chosen is not None and chosen["disabled"],
         "hands_off": chosen is not None and any(stage["kind"] == "hand_off" for stage in stages_of(chosen)),
         "snippets": _snippets(visit, typed),
         "first_words": _WORDS_FIRST,

@@ -18,7 +18,8 @@ _ONE = "/console/workflow/{name}"
 _BLANK: dict[str, Any] = {
     "name": "", "description": None, "provider": "openai", "model": "", "fallbacks": [], "event_name": None,
     "instructions": None, "structured_output_id": None, "cache_fields": [], "callback_timeout": None,
-    "provider_timeout": None, "pipeline": None, "template": None, "sample_data": None, "source": "api",
+    "provider_timeout": None, "pipeline": None, "template": None, "sample_data": None, "disabled": False,
+    "source": "api",
 }  # fmt: skip
 
 
@@ -51,8 +52,19 @@ async def change(visit: Visit) -> Answer:
         del members["name"]
         await visit.house.ask(visit, "PATCH", _ONE, members, name=name)
     except RequestError as error:
-        return await _form(visit, _as_typed(visit) | {"name": name}, error=error)
+        disabled = (await visit.house.ask(visit, "GET", _ONE, name=name))["disabled"]
+        return await _form(visit, _as_typed(visit) | {"name": name, "disabled": disabled}, error=error)
     return Redirect(f"workflows/{name}?done=saved")
+
+
+async def switch(visit: Visit) -> Answer:
+    """Enable or disable."""
+    name, on = visit.params["name"], visit.field("enabled") == "yes"
+    try:
+        await visit.house.ask(visit, "PATCH", _ONE, {"disabled": not on}, name=name)
+    except RequestError as error:
+        return await _form(visit, await visit.house.ask(visit, "GET", _ONE, name=name), error=error)
+    return Redirect(f"workflows/{name}?done={'workflow-on' if on else 'workflow-off'}")
 
 
 async def ask_delete(visit: Visit) -> Answer:
@@ -128,11 +140,12 @@ def _fallbacks(visit: Visit) -> list[dict[str, Any]]:
 def _as_typed(visit: Visit) -> dict[str, Any]:
     """The form as it was sent, to be put right."""
     field = visit.field
-    texts = {name: field(name) for name in _BLANK if name not in ("fallbacks", "cache_fields", "source")}
+    texts = {name: field(name) for name in _BLANK if name not in ("fallbacks", "cache_fields", "disabled", "source")}
     return {
         **texts,
         "fallbacks": _fallbacks(visit),
         "cache_fields": listed(field("cache_fields")),
+        "disabled": False,
         "source": "api",
         "typed": {name: field(name) for name in ("pipeline", "sample_data")},
     }
@@ -144,6 +157,7 @@ PAGES = (
     PageRoute("POST", "workflows/new", create),
     PageRoute("GET", "workflows/{name}", show),
     PageRoute("POST", "workflows/{name}", change),
+    PageRoute("POST", "workflows/{name}/switch", switch),
     PageRoute("GET", "workflows/{name}/delete", ask_delete),
     PageRoute("POST", "workflows/{name}/delete", delete),
 )
