@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import hmac
 import os
+import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -34,10 +35,11 @@ _encode = msgspec.json.encode
 class Floor:
     """The exchanges of modes R (`remote`), I (`push`) and S (neither)."""
 
-    def __init__(self, mode: str, stub: str) -> None:
+    def __init__(self, mode: str, stub: str, certificate: str) -> None:
         self._mode = mode
         self._ai = f"{stub}/v1/chat/completions"
         self._hook = f"{stub}/hook"
+        self._tls = ssl.create_default_context(cafile=certificate) if certificate else True
         self._session: aiohttp.ClientSession | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting: dict[str, bytes] = {}
@@ -45,7 +47,7 @@ class Floor:
 
     @asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, ssl=self._tls)) as session:
             self._session = session
             yield
 
@@ -145,9 +147,9 @@ def _may(request: Request) -> bool:
     return hmac.compare_digest(request.headers.get("authorization", ""), f"Bearer {API_KEY}")
 
 
-def floor_app(mode: str, stub: str) -> Starlette:
-    """The floor as an ASGI app; `stub` is the base URL of provider and backend."""
-    floor = Floor(mode, stub)
+def floor_app(mode: str, stub: str, certificate: str = "") -> Starlette:
+    """The floor as an ASGI app; `stub` is the base URL of provider and backend, `certificate` the file of its own."""
+    floor = Floor(mode, stub, certificate)
     return Starlette(
         lifespan=floor.lifespan,
         routes=[

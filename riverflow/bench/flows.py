@@ -17,11 +17,15 @@ WARM_UP = 300
 
 
 class Mode(msgspec.Struct, frozen=True):
-    """A way of using riverflow: what it is called, the mode of the systems, the kind of flows."""
+    """A way of using riverflow: what it is called, the mode of the systems, the kind of flows. `tls` is between system
+    and stub; `size` of payloads and `rounds` stand before what is asked for (`rounds`: where that is more)."""
 
     title: str
     mode: str
     kind: str
+    tls: bool = False
+    size: int | None = None
+    rounds: int | None = None
 
 
 MODES = {
@@ -29,6 +33,8 @@ MODES = {
     "I": Mode("I  in process, push (open WebSocket)", "I", "push"),
     "W": Mode("W  in process, a new WebSocket a run", "I", "socket"),
     "S": Mode("S  standard: task.completed webhook", "S", "callback"),
+    "R-tls": Mode("R  … provider and backend over TLS", "R", "callback", tls=True, rounds=9),
+    "R-25kB": Mode("R  … payloads of 25 kB", "R", "callback", size=25_000, rounds=9),
 }
 
 
@@ -60,9 +66,10 @@ async def compare(
     say: Callable[[str], None],
 ) -> Comparison:
     """Rounds of floor and riverflow in turn, then (`slow_flows`) both at a modest rate."""
-    async with rig(folder, size=size, structured=structured) as set_up:
+    size, rounds = mode.size or size, min(rounds, mode.rounds or rounds)
+    async with rig(folder, size=size, structured=structured, tls=mode.tls) as set_up:
         floor = await set_up.system("floor", mode.mode)
-        river = await set_up.system("riverflow", mode.mode, name=f"{mode.title[0]}-{size}-{structured}")
+        river = await set_up.system("riverflow", mode.mode, name=f"{mode.title[0]}-{size}-{structured}-{mode.tls}")
         for system in (floor, river):
             await set_up.load(system, mode.kind, min(WARM_UP, flows), in_flight=IN_FLIGHT)
         pairs = await _rounds(set_up, mode, floor, river, flows, rounds, say)

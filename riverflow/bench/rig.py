@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from .certificate import write_certificate
 from .control import Child
 from .system import System
 
@@ -47,7 +48,7 @@ class Rig:
 
     @property
     def stub_url(self) -> str:
-        return f"http://127.0.0.1:{self.stub.ready['port']}"
+        return f"http{'s' if self._options['certificate'] else ''}://127.0.0.1:{self.stub.ready['port']}"
 
     async def system(self, kind: str, mode: str, *, name: str = "", runner: tuple[str, ...] = (), **more: Any) -> Child:
         """Start `floor` or `riverflow`; `name` is of its database file."""
@@ -56,6 +57,7 @@ class Rig:
             mode=mode,
             stub=self.stub_url,
             structured=self._options["structured"],
+            certificate=self._options["certificate"],
             **{"database": f"sqlite:///{self._folder / (name or 'bench')}.db", **more},
         )
         child = await Child.start(kind, "riverflow.bench.system", system, runner=runner)
@@ -84,11 +86,12 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig(folder: Path, *, size: int, structured: bool) -> AsyncIterator[Rig]:
-    """A rig whose processes end with the block."""
+async def rig(folder: Path, *, size: int, structured: bool, tls: bool = False) -> AsyncIterator[Rig]:
+    """A rig whose processes end with the block. With `tls` the stub speaks HTTPS to the system."""
     async with AsyncExitStack() as stack:
         core = 1 if (os.cpu_count() or 1) > 1 else 0
-        options = {"core": core, "size": size, "structured": structured}
+        certificate = str(write_certificate(folder)) if tls else ""
+        options = {"core": core, "size": size, "structured": structured, "certificate": certificate}
         stub = await Child.start("stub", "riverflow.bench.stub", options)
         stack.push_async_callback(stub.stop)
         yield Rig(stack, folder, stub, options)

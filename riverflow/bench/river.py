@@ -6,16 +6,20 @@ It changes nothing that is measured, but where it is asked to: `synchronous=NORM
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from sqlite3 import Connection
 from typing import Any
 
 from ..app import Riverflow
+from ..builtin.http import build_client
 from ..builtin.sqlite import store as sqlite_store
 from ..builtin.sqlite.worker import Look, Operation
+from ..builtin.system import SystemClock
+from ..config import Settings
 from ..event import Event
 from ..hookspecs import hookimpl
 from ..models import Endpoint, StructuredOutput, Workflow
-from ..ports import Channels, Context, Receive, Scope, Send, Transport, TransportRoute
+from ..ports import Channels, Context, HttpClient, Receive, Scope, Send, Transport, TransportRoute
 from .payloads import API_KEY, EVENT, SCHEMA, SECRET
 
 __all__ = ["Commits", "river_app"]
@@ -100,9 +104,14 @@ def river_app(
     structured: bool,
     settings: Mapping[str, Any],
     neighbours: Iterable[str] = (),
+    certificate: str = "",
 ) -> Riverflow:
     """A Riverflow for one mode. It is `development` only because everything here speaks plain HTTP over loopback.
-    `neighbours` are paths of the stub that are told of everything too."""
+    `neighbours` are paths of the stub that are told of everything too, `certificate` is the file of the stub's own."""
+    http: HttpClient | None = None
+    if certificate:
+        authorities = Path(certificate).read_bytes().partition(b"-----BEGIN PRIVATE")[0]
+        http = build_client(Settings(env="development"), SystemClock(), authorities=authorities)
     workflow = Workflow(
         name="bench",
         provider="openai",
@@ -123,6 +132,7 @@ def river_app(
         env="development",
         openai_base_url=f"{stub}/v1",
         openai_api_key="sk-bench",
+        http=http,
         **settings,
     )
     if mode == "I":

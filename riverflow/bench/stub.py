@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
+import ssl
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -105,7 +106,11 @@ async def _main(options: dict[str, Any]) -> None:
     many_files()
     stub = Stub(Payloads(options["size"], options["structured"]))
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: ServerProtocol(stub.handle), "127.0.0.1", 0, backlog=1024)
+    tls: ssl.SSLContext | None = None
+    if options["certificate"]:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(options["certificate"])
+    server = await loop.create_server(lambda: ServerProtocol(stub.handle), "127.0.0.1", 0, backlog=1024, ssl=tls)
     await serve_control(_verbs(stub), port=server.sockets[0].getsockname()[1])
 
 
@@ -163,5 +168,5 @@ def _verbs(stub: Stub) -> dict[str, Verb]:
 
 
 def main() -> None:
-    """The process: its options (`core`, `size`, `structured`) are JSON in argv."""
+    """The process: its options (`core`, `size`, `structured`, and `certificate`: a PEM file, or empty) are JSON in argv."""
     uvloop.run(_main(msgspec.json.decode(sys.argv[1])))

@@ -22,7 +22,7 @@ from .report import Report
 
 __all__ = ["PARTS", "Plan", "run"]
 
-PARTS = ("R", "I", "W", "S", "durability", "idle", "history", "recovery", "neighbours", "console", "passthrough")
+PARTS = (*MODES, "durability", "idle", "history", "recovery", "neighbours", "console", "passthrough")
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

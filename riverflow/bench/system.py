@@ -25,7 +25,7 @@ __all__ = ["System", "main"]
 
 class System(msgspec.Struct, kw_only=True):
     """What to run. `kind` is `floor` or `riverflow`, `mode` R, I or S, `stub` the base URL of provider and backend;
-    `neighbours` are paths of it that are receivers beside the backend."""
+    `neighbours` are paths of it that are receivers beside the backend, `certificate` is the file of the one it shows."""
 
     kind: str
     mode: str
@@ -36,6 +36,7 @@ class System(msgspec.Struct, kw_only=True):
     synchronous: str = "full"
     settings: dict[str, Any] = {}
     neighbours: tuple[str, ...] = ()
+    certificate: str = ""
 
 
 def main() -> None:
@@ -123,7 +124,7 @@ def _app(system: System) -> tuple[Any, Any]:
     if system.kind == "floor":
         from .floor import floor_app
 
-        return floor_app(system.mode, system.stub), lambda: 0
+        return floor_app(system.mode, system.stub, system.certificate), lambda: 0
     from .river import Commits, relax, river_app
 
     commits = Commits()
@@ -137,5 +138,6 @@ def _app(system: System) -> tuple[Any, Any]:
         structured=system.structured,
         settings=system.settings,
         neighbours=system.neighbours,
+        certificate=system.certificate,
     )
     return river, lambda: commits.count

@@ -14,7 +14,8 @@ from ..errors import ConfigError
 
 __all__ = ["bench"]
 
-_PARTS = ("R", "I", "W", "S", "durability", "idle", "history", "recovery", "neighbours", "console", "passthrough")
+_MODES = ("R", "I", "W", "S", "R-tls", "R-25kB")
+_PARTS = (*_MODES, "durability", "idle", "history", "recovery", "neighbours", "console", "passthrough")
 _NEEDED = ("aiohttp", "uvicorn", "uvloop", "httptools", "websockets")
 
 
@@ -32,9 +33,7 @@ _NEEDED = ("aiohttp", "uvicorn", "uvloop", "httptools", "websockets")
 @click.option(
     "--listed", default=1_000_000, show_default=True, type=click.IntRange(1000), help="Runs under the console."
 )
-@click.option(
-    "--profile", multiple=True, type=click.Choice(["R", "I", "W", "S"]), help="Show where a mode's time goes."
-)
+@click.option("--profile", multiple=True, type=click.Choice(_MODES[:4]), help="Show where a mode's time goes.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the results here.")
 @click.option("--folder", type=click.Path(exists=True, file_okay=False, path_type=Path), help="The disk to measure.")
 def bench(

@@ -13,6 +13,7 @@ pytest.importorskip("aiohttp")
 
 from riverflow.bench import PARTS, Plan, Report, run, table
 from riverflow.bench.control import BenchError, Child
+from riverflow.bench.flows import MODES
 from riverflow.cli.bench import bench
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -34,8 +35,8 @@ def plan(folder: Path, *parts: str) -> Plan:
 
 async def test_every_mode_is_measured_beside_the_floor(tmp_path: Path) -> None:
     told: list[str] = []
-    report = await run(plan(tmp_path, "R", "I", "W", "S"), told.append)
-    assert [each.title[0] for each in report.flows] == ["R", "I", "W", "S"]
+    report = await run(plan(tmp_path, *MODES), told.append)
+    assert [each.title[0] for each in report.flows] == ["R", "I", "W", "S", "R", "R"]
     for each in report.flows:
         assert each.river.cpu_us > 0
         assert each.floor.cpu_us > 0
@@ -43,7 +44,7 @@ async def test_every_mode_is_measured_beside_the_floor(tmp_path: Path) -> None:
         assert each.floor.commits == 0
         assert each.river.commits > 0
         assert each.p50_ms <= each.p99_ms
-    assert len(told) == 4
+    assert len(told) == 6
     assert "| R  remote: webhook, callback |" in table(report)
     assert msgspec.json.decode(msgspec.json.encode(report), type=Report).rounds == 1
 
