@@ -168,5 +168,5 @@ def _verbs(stub: Stub) -> dict[str, Verb]:
 
 
 def main() -> None:
-    """The process: its options (`core`, `size`, `structured`, and `certificate`: a PEM file, or empty) are JSON in argv."""
+    """The process: its options (`core`, `size`, `structured`, `certificate`: a PEM file or empty) are JSON in argv."""
     uvloop.run(_main(msgspec.json.decode(sys.argv[1])))

@@ -25,7 +25,7 @@ __all__ = ["System", "main"]
 
 class System(msgspec.Struct, kw_only=True):
     """What to run. `kind` is `floor` or `riverflow`, `mode` R, I or S, `stub` the base URL of provider and backend;
-    `neighbours` are paths of it that are receivers beside the backend, `certificate` is the file of the one it shows."""
+    `neighbours` are paths of it that are receivers beside the backend, `certificate` is the file of its own."""
 
     kind: str
     mode: str
