@@ -155,6 +155,27 @@ def test_deferred(tmp_path: Path) -> None:
         assert client.get("/waiting").json() == {}
 
 
+def test_approval(tmp_path: Path) -> None:
+    with app(tmp_path, "approval", RIVERFLOW_PUBLIC_URL="https://public.example/river") as client:
+        channel_id = client.post("/announcements").json()["channel_id"]
+        events = f"/river/v1/ai/{channel_id}/timeline/events"
+        with client.stream("GET", events, headers=BEARER) as stream:
+            told = (line for line in stream.iter_lines() if line.startswith("event: "))
+            assert "event: delivery.attempted" in told  # approval.requested, told to `ask`
+            link = httpx.URL(client.get("/asked").json()[channel_id])
+            page = client.get(link.path)
+            assert page.status_code == 200
+            assert "We have moved" in page.text
+            (waiting,) = client.get("/river/v1/approvals", headers=BEARER).json()["data"]
+            assert waiting["channel_id"] == channel_id
+            edited = '{"title": "We have moved!", "text": "Come and see us."}'
+            decided = client.post(link.path, data={"decision": "approve", "data": edited})
+            assert decided.status_code == 200, decided.text
+            assert "event: run.completed" in told
+        data = client.get(f"/river/v1/ai/{channel_id}", headers=BEARER).json()["data"]
+        assert (data["title"], data["url"]) == ("We have moved!", "https://example.com/news/1")
+
+
 def by_uvicorn(name: str) -> list[str]:
     return [sys.executable, "-m", "uvicorn", f"{name}:app", "--app-dir", str(EXAMPLES), "--port", "0"]
 
