@@ -18,6 +18,7 @@ class RequestRow(msgspec.Struct, frozen=True, kw_only=True):
     `provider` and `model` are those that answered, before an answer those that are asked first. `duration_ms` is the
     time with providers, `total_ms` the time from acceptance to the end (None: it has not ended). `attempts` counts the
     tries of providers; `failed` has those that failed. `error` is a failed run's code. `customer_data` is an excerpt.
+    `held` says that it waits for a person's decision.
     """
 
     channel_id: str
@@ -41,6 +42,7 @@ class RequestRow(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None
     replay_of: str | None
     customer_data: dict[str, Any]
+    held: bool = False
 
     @property
     def total_tokens(self) -> int:
@@ -92,4 +94,5 @@ def row_of(run: Run) -> RequestRow:
         error=summary.error,
         replay_of=summary.replay_of,
         customer_data=decode(summary.customer),
+        held=run.phase == "waiting" and summary.approval is not None,
     )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
-from riverflow import Stage, StructuredOutput, Workflow
+from riverflow import Stage, StructuredOutput, Workflow, hookimpl
+from riverflow.builtin.sqlite import open_sqlite
+from riverflow.models import Entry, Json
+from riverflow.ports import Context, StoredRun
 from riverflow.testing import FakeClock
 
 from .clean import assert_clean
@@ -30,9 +33,40 @@ FILMS = StructuredOutput(
 MARKUP = "</textarea><x-probe onclick=alert(1)>"
 
 
+class ForgedStore:
+    """The scheme `forged:`. SQLite, but that what is held is read as something `other`."""
+
+    def __init__(self) -> None:
+        self.other = False
+
+    @hookimpl
+    def riverflow_stores(self) -> Mapping[str, Callable[[Context], Any]]:
+        return {"forged": self._open}
+
+    def _open(self, context: Context) -> Any:
+        url = context.settings.database_url.replace("forged:", "sqlite:")
+        settings = msgspec.structs.replace(context.settings, database_url=url)
+        store = open_sqlite(msgspec.structs.replace(context, settings=settings))
+        load = store.log.load
+
+        async def loaded(project_id: str | None, run_id: str) -> StoredRun | None:
+            stored = await load(project_id, run_id)
+            if stored is None or not self.other:
+                return stored
+            return StoredRun(run=stored.run, checkpoints=tuple(map(_forged, stored.checkpoints)))
+
+        store.log.load = loaded  # type: ignore[method-assign]
+        return store
+
+
+def _forged(entry: Entry) -> Entry:
+    return msgspec.structs.replace(entry, data=Json(bytes(entry.data).replace(b"Inception", b"Deception")))
+
+
 class Desk:
-    def __init__(self, clock: FakeClock, visitor: Visitor, api: httpx.AsyncClient) -> None:
+    def __init__(self, clock: FakeClock, store: ForgedStore, visitor: Visitor, api: httpx.AsyncClient) -> None:
         self.clock = clock
+        self.store = store
         self.visitor = visitor
         self.api = api
 
@@ -65,8 +99,15 @@ async def opened(path: Path, *, film: dict[str, Any] = FILM, timeout: float = 86
         structured_output_id="film",
         pipeline=(GENERATE, review, FINALISE),
     )
-    clock = FakeClock()
-    river = river_of(path, workflows=[workflow], structured_outputs=[FILMS], clock=clock)
+    clock, store = FakeClock(), ForgedStore()
+    river = river_of(
+        path,
+        workflows=[workflow],
+        structured_outputs=[FILMS],
+        clock=clock,
+        plugins=[store],
+        database_url=f"forged:///{path}/console.db",
+    )
     headers = {"authorization": f"Bearer {KEY}"}
     async with (
         served(river) as origin,
@@ -74,7 +115,7 @@ async def opened(path: Path, *, film: dict[str, Any] = FILM, timeout: float = 86
         httpx.AsyncClient(base_url=origin, headers=headers, trust_env=False, timeout=10) as api,
     ):
         await visitor.log_in()
-        yield Desk(clock, visitor, api)
+        yield Desk(clock, store, visitor, api)
 
 
 @pytest.fixture
@@ -97,6 +138,8 @@ async def test_what_waits_is_listed_and_counted(desk: Desk) -> None:
     assert "3 waiting" in page.text
     assert [link for link in page.links if "apr_" in link] == [f"./approvals/{each}" for each in ids[::-1]]
     assert "u2" in page.text
+    assert "3 with people" in (await desk.visitor.see()).text
+    assert "Waits for a person" in (await desk.visitor.see("requests")).text
     other = await desk.visitor.see("settings")  # the rail says so on every page
     (tally,) = [given for _, given in other.tags if given.get("id") == "tally-approvals"]
     assert "hidden" not in tally
@@ -229,17 +272,12 @@ async def test_a_link_is_of_no_use_when_something_about_it_is_changed(desk: Desk
         assert (await desk.one(each))["state"] == "pending"
 
 
-async def test_nobody_approves_what_is_no_longer_there(desk: Desk, tmp_path: Path) -> None:
-    """Somebody has changed what is held: who has seen the old one is asked to look again, whichever way he comes."""
+async def test_nobody_approves_what_is_no_longer_there(desk: Desk) -> None:
+    """What is held has become another: who has seen the old one is asked to look again, whichever way he comes."""
     approval_id = await desk.hold()
     page, url = await desk.visitor.see(f"approvals/{approval_id}"), await desk.link(approval_id)
     seen, digest = await desk.visitor.see(url), (await desk.one(approval_id))["sha256"]
-    with sqlite3.connect(tmp_path / "console.db") as file:
-        file.execute(
-            "UPDATE entries SET data = CAST(replace(CAST(data AS TEXT), 'Inception', 'Deception') AS BLOB) "
-            "WHERE kind = 'stage.completed'"
-        )
-    file.close()
+    desk.store.other = True
     for answer in (await send(desk.visitor, page, "approve"), await send(desk.visitor, page, "reject", reason="no")):
         assert answer.status == 409
         assert "has changed; look again" in answer.text
