@@ -4,6 +4,7 @@ it, and none is blamed for it."""
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -15,10 +16,12 @@ import pytest
 
 from riverflow import Event, Riverflow, Stage, StageContext
 from riverflow.builtin.sqlite import connection
+from riverflow.builtin.sqlite.log import SqliteLog
 from riverflow.builtin.sqlite.migrate import APPLICATION_ID
 from riverflow.builtin.sqlite.queries import migrations
 from riverflow.builtin.sqlite.rows import entries_from
-from riverflow.errors import HandlerError, SchemaMismatch
+from riverflow.errors import HandlerError, SchemaMismatch, StoreUnavailable
+from riverflow.models import Append
 from riverflow.testing import FakeClock, ScriptedProvider
 
 from .backend import SUCCESS, Backend, Reaction
@@ -298,6 +301,47 @@ async def test_a_locked_file_is_told_and_outlived(
         assert await world.ended(accepted) == "run.completed"
         assert (await world.http.get("/health")).status_code == 200
         assert await world.ended(await world.submit()) == "run.completed"
+
+
+async def test_a_store_that_takes_little_things_only_makes_no_storm_at_the_provider(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Claims go through and outcomes do not: the provider is asked once in five seconds, not once in a millisecond."""
+    append, clock = SqliteLog.append, FakeClock()
+    asked: list[float] = []
+
+    async def outcomes_refused(log: SqliteLog, what: Append) -> int:
+        if len(asked) < 3 and what.expected_version is not None:
+            raise StoreUnavailable("database or disk is full")
+        return await append(log, what)
+
+    async def generate(request: Any) -> Any:
+        asked.append(clock.monotonic())
+        return {**MOVIE}
+
+    monkeypatch.setattr(SqliteLog, "append", outcomes_refused)
+
+    async def check(context: StageContext) -> dict[str, Any]:
+        return {"checked": True}
+
+    stages = (
+        Stage(name="generate", kind="generate"),
+        Stage(name="check", kind="check"),
+        Stage(name="finalise", kind="finalise"),
+    )
+    whole: dict[str, Any] = {
+        "workflows": [movie_workflow(event_name=None, pipeline=stages)],
+        "stages": {"check": check},
+    }
+    whole |= {"provider": ScriptedProvider(*[generate] * 9), "answerer": "none", "clock": clock}
+    async with open_world(tmp_path, **whole) as world:
+        accepted = await world.submit()
+        async with asyncio.timeout(10):
+            while len(asked) < 3:
+                await clock.advance(0.5)
+        assert await world.ended(accepted) == "run.completed"
+    assert len(asked) == 3
+    assert min(later - before for before, later in itertools.pairwise(asked)) >= 5
 
 
 async def test_a_process_that_stops_is_not_healthy_any_more(tmp_path: Path) -> None:
