@@ -383,8 +383,10 @@ class Runner:
         )
         try:
             number = await self._log.append(append)
-        except (asyncio.CancelledError, StoreUnavailable):
-            self._spawn(run.id, self._let_go(append))
+        except (asyncio.CancelledError, StoreUnavailable) as error:
+            # Where the store has room for little things only, a provider must not be asked again and again meanwhile.
+            refused = isinstance(error, StoreUnavailable) and expected_version is not None
+            self._spawn(run.id, self._let_go(append, RETRY_AFTER if refused else 0.0))
             raise
         entries = decision.entries if settled is None else (*settled.entries, *decision.entries)
         if expected_version is None:
@@ -394,11 +396,11 @@ class Runner:
         if run.phase == "waiting" and run.deadline_at is not None:
             self._notice(run.deadline_at)
 
-    async def _let_go(self, append: Append) -> None:
+    async def _let_go(self, append: Append, delay: float) -> None:
         """The caller was cancelled while his decision was being written, or told that it could not be, and it may be
         written all the same: what it leased to this process is given back, so that somebody goes on with it."""
         if append.run.phase == "running":
-            await self.give_back(append.run.id, None, 0.0)
+            await self.give_back(append.run.id, None, delay)
         for delivery in append.deliveries:
             await self.give_back(append.run.id, delivery.id, 0.0)
         self._hub.wake(append.run.id)
