@@ -46,7 +46,7 @@ class SqliteDocuments:
                 db.execute(query("count_change"))
             return version + 1
 
-        return await self._writer.change(change)
+        return await self._writer.change(change, aside=True)
 
     async def list(self, project_id: str, kind: str) -> tuple[Document, ...]:
         rows = await self._reader.look(lambda db: db.execute(query("documents"), (project_id, kind)).fetchall())
@@ -59,7 +59,7 @@ class SqliteDocuments:
             db.execute(query("count_change"))
             return True
 
-        return await self._writer.change(change)
+        return await self._writer.change(change, aside=True)
 
     async def changes(self) -> int:
         row = await self._reader.look(lambda db: db.execute(query("changes")).fetchone())
@@ -78,7 +78,7 @@ class SqliteDocuments:
             db.execute(query("forget_markers"), (now,))
             return None
 
-        return await self._writer.change(change)
+        return await self._writer.change(change, aside=True)
 
     async def marked(self, project_id: str, scope: str, key: str, *, now: float) -> bytes | None:
         marker = {"project_id": project_id, "scope": scope, "key": key, "now": now}
@@ -87,5 +87,5 @@ class SqliteDocuments:
 
     async def unmark(self, project_id: str, scope: str, key: str) -> bool:
         return await self._writer.change(
-            lambda db: db.execute(query("remove_marker"), (project_id, scope, key)).rowcount > 0
+            lambda db: db.execute(query("remove_marker"), (project_id, scope, key)).rowcount > 0, aside=True
         )

@@ -1,4 +1,4 @@
-"""Writes a group's appends and settlements together: reads what they touch, decides in memory, writes in bulk.
+"""Writes a group's appends and settlements together: looks up what they touch, decides in memory, writes in bulk.
 
 This module knows no transaction and no thread. What it refuses has written nothing; what it does not refuse is written
 when `write_decisions` returns.
@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from sqlite3 import Connection
-from typing import Any
 
-from ...codec import decode, encode
 from ...errors import StoreError, VersionConflict
 from ...models import Append, Delivery, DeliveryStatus, Entry, Run, Settlement
 from .bulk import Bulk
+from .heads import Decision, Head, Heads, Owed
 from .queries import query
 from .rows import (
     NO_DELIVERY,
@@ -29,16 +28,18 @@ from .rows import (
 )
 from .series import Catalogue, Tallies, series_of, whole_of
 
-__all__ = ["Decision", "write_decisions"]
+__all__ = ["write_decisions"]
 
-Decision = Append | Settlement
 Key = tuple[str, str]
 """Run and delivery: a row of `due`."""
 
 
-def write_decisions(db: Connection, decisions: Sequence[Decision], catalogue: Catalogue) -> list[int | StoreError]:
+def write_decisions(
+    db: Connection, decisions: Sequence[Decision], catalogue: Catalogue, heads: Heads
+) -> list[int | StoreError]:
     """Write them in order. For each the number of its first entry, or why it is refused."""
-    ledger = _Ledger(db, decisions, catalogue)
+    heads.look_up(db, decisions)
+    ledger = _Ledger(catalogue, heads)
     results: list[int | StoreError] = []
     for decision in decisions:
         try:
@@ -46,33 +47,20 @@ def write_decisions(db: Connection, decisions: Sequence[Decision], catalogue: Ca
         except StoreError as refusal:
             results.append(refusal)
     ledger.write(db)
+    heads.keep(decisions)
     return results
 
 
-class _Head:
-    """What deciding needs to know of a run."""
-
-    __slots__ = ("generation", "newest", "project_id", "version")
-
-    def __init__(self, project_id: str, version: int, generation: int, newest: int) -> None:
-        self.project_id = project_id
-        self.version = version
-        self.generation = generation
-        self.newest = newest
-
-
 class _Ledger:
-    """The rows that a group of decisions comes to, beside the heads they were decided on."""
+    """The rows that a group of decisions comes to. The heads they are decided on follow each decision."""
 
-    def __init__(self, db: Connection, decisions: Sequence[Decision], catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, heads: Heads) -> None:
         self._catalogue = catalogue
+        self._heads = heads
         self._series: dict[int, Row] = {}
         self._tallies = Tallies()
-        self._heads = _run_heads(db, decisions)
-        self._attempts = _delivery_heads(db, decisions)
-        self._owed = _pending(db, decisions)
         self._runs: dict[str, Row] = {}
-        self._told: set[str] = set()
+        self._told: dict[str, Head] = {}
         self._entries: list[Row] = []
         self._deliveries: list[Row] = []
         self._ended: dict[str, Row] = {}
@@ -88,12 +76,12 @@ class _Ledger:
         head.version = run.version
         self._runs[run.id] = run_row(run, head.newest, self._listed(run))
         if settled is not None:
-            self._end_attempt(settled)
+            self._end_attempt(head, settled)
         if append.closes is not None:
-            self._close(run.id, append.closes)
+            self._close(head, run.id, append.closes)
         for delivery in append.deliveries:
-            self._owe(delivery, append.owner)
-        self._lease(run, append)
+            self._owe(head, delivery, append.owner)
+        self._lease(head, append)
         return first
 
     def settle(self, settlement: Settlement) -> int:
@@ -102,8 +90,8 @@ class _Ledger:
             return 0
         first = head.newest + 1
         self._log(settlement.run_id, head, settlement.entries)
-        self._told.add(settlement.run_id)
-        self._end_attempt(settlement)
+        self._told[settlement.run_id] = head
+        self._end_attempt(head, settlement)
         return first
 
     def write(self, db: Connection) -> None:
@@ -111,7 +99,7 @@ class _Ledger:
         bulk = _bulk()
         self._count(db, bulk)
         bulk["write_runs"].write(db, self._runs.values())
-        bulk["move_newest"].write(db, ((run_id, self._heads[run_id].newest) for run_id in self._told))
+        bulk["move_newest"].write(db, ((run_id, head.newest) for run_id, head in self._told.items()))
         bulk["write_entries"].write(db, self._entries)
         bulk["write_deliveries"].write(db, self._deliveries)
         bulk["change_deliveries"].write(db, self._ended.values())
@@ -119,15 +107,14 @@ class _Ledger:
         bulk["move_due"].write(db, ((*key, due_at) for key, due_at in self._moved.items()))
         bulk["delete_due"].write(db, self._gone)
 
-    def _agreed(self, append: Append) -> _Head:
+    def _agreed(self, append: Append) -> Head:
         """The head of the run, where the append's author has seen its newest state. Raises VersionConflict."""
         run, expected = append.run, append.expected_version
         head = self._heads.get(run.id)
         if expected is None:
             if head is not None:
                 raise VersionConflict(f"run {run.id} exists already")
-            head = self._heads[run.id] = _Head(run.project_id, run.version, run.generation, 0)
-            return head
+            return self._heads.born(run)
         if head is None or head.project_id != run.project_id:
             raise VersionConflict(f"run {run.id} does not exist")
         if head.version != expected:
@@ -156,95 +143,65 @@ class _Ledger:
         if (outdated := self._catalogue.outdated(self._tallies.newest)) is not None:
             db.execute(query("forget_minutes"), (outdated,))
 
-    def _log(self, run_id: str, head: _Head, entries: Sequence[Entry]) -> None:
+    def _log(self, run_id: str, head: Head, entries: Sequence[Entry]) -> None:
         if entries:
             head.newest += len(entries)
             self._entries.append(entries_row(run_id, head.newest, entries))
 
-    def _end_attempt(self, settled: Settlement) -> None:
+    def _end_attempt(self, head: Head, settled: Settlement) -> None:
         for delivery in settled.deliveries:
-            self._owe(delivery, NO_TEXT)
-        attempt, status = self._attempts.get((settled.run_id, settled.delivery_id), (0, None))
-        if attempt != settled.attempt or not _may_become(status, settled.status):
+            self._owe(head, delivery, NO_TEXT)
+        owed = head.deliveries.get(settled.delivery_id)
+        if owed is None or owed.attempt != settled.attempt or not _may_become(owed.status, settled.status):
             return
-        key = (settled.run_id, settled.delivery_id)
-        if settled.status == "pending":
-            due_at = settled.entry.at if settled.due_at is None else settled.due_at
-            self._moved[key] = due_at
-            self._change(key, "pending", attempt + 1, due_at)
-        else:
-            self._change(key, settled.status, attempt, None)
+        if settled.status != "pending":
+            self._change((settled.run_id, settled.delivery_id), owed, settled.status)
+            return
+        due_at = settled.entry.at if settled.due_at is None else settled.due_at
+        self._moved[settled.run_id, settled.delivery_id] = due_at
+        owed.attempt += 1
+        self._ended[settled.delivery_id] = (settled.delivery_id, "pending", owed.attempt, due_at)
 
-    def _close(self, run_id: str, stage: str) -> None:
-        for delivery_id, its_stage in list(self._owed.get(run_id, {}).items()):
-            if its_stage == stage:
-                self._change((run_id, delivery_id), "expired", None, None)
+    def _close(self, head: Head, run_id: str, stage: str) -> None:
+        for delivery_id, owed in head.deliveries.items():
+            if owed.status == "pending" and owed.stage == stage:
+                self._change((run_id, delivery_id), owed, "expired")
 
-    def _change(self, key: Key, status: DeliveryStatus, attempt: int | None, due_at: float | None) -> None:
-        run_id, delivery_id = key
-        if key in self._attempts:
-            attempt = attempt or self._attempts[key][0]
-            self._attempts[key] = (attempt, status)
-        if status != "pending":
-            self._owed.get(run_id, {}).pop(delivery_id, None)
-            self._gone.add(key)
-        self._ended[delivery_id] = (
-            delivery_id,
-            status,
-            NO_NUMBER if attempt is None else attempt,
-            NO_NUMBER if due_at is None else due_at,
-        )
+    def _change(self, key: Key, owed: Owed, status: DeliveryStatus) -> None:
+        """A delivery has ended."""
+        owed.status = status
+        self._gone.add(key)
+        self._ended[key[1]] = (key[1], status, owed.attempt, NO_NUMBER)
 
-    def _owe(self, delivery: Delivery, owner: str) -> None:
-        key = (delivery.run_id, delivery.id)
+    def _owe(self, head: Head, delivery: Delivery, owner: str) -> None:
+        head.deliveries[delivery.id] = Owed(delivery.attempt, delivery.status, delivery.stage)
         self._deliveries.append(delivery_row(delivery))
-        self._due[key] = due_delivery_row(delivery, owner)
-        self._attempts[key] = (delivery.attempt, delivery.status)
-        self._owed.setdefault(delivery.run_id, {})[delivery.id] = delivery.stage
+        self._due[delivery.run_id, delivery.id] = due_delivery_row(delivery, owner)
 
-    def _lease(self, run: Run, append: Append) -> None:
+    def _lease(self, head: Head, append: Append) -> None:
         """A running run is on its writer's lease, a waiting one is due at its deadline, a finished one never."""
+        run, owner = append.run, append.owner
         key = (run.id, NO_DELIVERY)
+        head.done = run.phase == "done"
         if run.phase == "running":
+            if head.owner == owner != NO_TEXT:  # the row says so already
+                return
+            head.owner = owner
             at = append.entries[-1].at if append.entries else run.created_at
-            self._due[key] = due_run_row(run, at, append.owner)
+            self._due[key] = due_run_row(run, at, owner)
             self._gone.discard(key)
-        elif run.phase == "waiting" and run.deadline_at is not None:
+            return
+        head.owner = None
+        if run.phase == "waiting" and run.deadline_at is not None:
             self._due[key] = due_run_row(run, run.deadline_at, NO_TEXT)
             self._gone.discard(key)
         else:
             self._gone.add(key)
 
 
-def _may_become(status: str | None, ended: DeliveryStatus) -> bool:
+def _may_become(status: DeliveryStatus, ended: DeliveryStatus) -> bool:
     """An early callback closes a stage while its delivery is under way: that one may still turn out delivered."""
     return status == "pending" or (status == "expired" and ended == "delivered")
-
-
-def _run_heads(db: Connection, decisions: Sequence[Decision]) -> dict[str, _Head]:
-    ids = {decision.run.id if isinstance(decision, Append) else decision.run_id for decision in decisions}
-    return {row[0]: _Head(*row[1:]) for row in _read(db, "run_heads", ids)}
-
-
-def _delivery_heads(db: Connection, decisions: Sequence[Decision]) -> dict[Key, tuple[int, str | None]]:
-    settled = (decision.settled if isinstance(decision, Append) else decision for decision in decisions)
-    ids = {settlement.delivery_id for settlement in settled if settlement is not None}
-    return {(run_id, id_): (attempt, status) for id_, run_id, attempt, status in _read(db, "delivery_heads", ids)}
-
-
-def _pending(db: Connection, decisions: Sequence[Decision]) -> dict[str, dict[str, str]]:
-    """Stages of owed deliveries by run and delivery, for the runs of which a stage is closed."""
-    closing = {d.run.id for d in decisions if isinstance(d, Append) and d.closes is not None}
-    owed: dict[str, dict[str, str]] = {}
-    for run_id, delivery_id, stage in _read(db, "pending_of_runs", closing):
-        owed.setdefault(run_id, {})[delivery_id] = stage
-    return owed
-
-
-def _read(db: Connection, name: str, ids: set[str]) -> Any:
-    if not ids:
-        return ()
-    return decode(db.execute(query(name), (encode(list(ids)).decode(),)).fetchone()[0])
 
 
 @cache

@@ -5,19 +5,13 @@
 -- because Python's sqlite3 takes 0.9 µs to bind a None and 0.06 to bind a number. Lists of ids are JSON arrays.
 
 -- run_heads --
--- What deciding an append needs to know of the runs of a group, as one row of JSON: a row each would be a turn of the GIL each.
-SELECT CAST(json_group_array(json_array(id, project_id, version, generation, newest)) AS BLOB)
+-- The id of the last run of all, and what deciding an append or a settlement needs to know of the runs of a group, as one row
+-- of JSON: a row each would be a turn of the GIL each.
+SELECT coalesce((SELECT max(id) FROM runs), ''), CAST(json_group_array(json_array(
+    id, project_id, version, generation, newest, json(CASE phase WHEN 'done' THEN 'true' ELSE 'false' END),
+    json((SELECT json_group_array(json_array(deliveries.id, attempt, deliveries.status, deliveries.stage))
+        FROM deliveries INDEXED BY deliveries_of_run WHERE run_id = runs.id)))) AS BLOB)
 FROM runs WHERE id IN (SELECT value FROM json_each(?))
-
--- delivery_heads --
--- The newest attempt and the status of the deliveries that a group settles.
-SELECT CAST(json_group_array(json_array(id, run_id, attempt, status)) AS BLOB)
-FROM deliveries WHERE id IN (SELECT value FROM json_each(?))
-
--- pending_of_runs --
--- The deliveries still owed for the runs of which a group closes a stage.
-SELECT CAST(json_group_array(json_array(run_id, delivery_id, stage)) AS BLOB)
-FROM due WHERE run_id IN (SELECT value FROM json_each(?)) AND delivery_id <> ''
 
 -- write_runs --
 -- New runs, and new states of known ones; what a run was accepted with does not change.
@@ -324,6 +318,10 @@ UPDATE due SET owner = ? WHERE (run_id, delivery_id) IN (
 -- raise_generation --
 -- Fence off whoever carried these runs before.
 UPDATE runs SET generation = generation + 1 WHERE id IN (SELECT value FROM json_each(?))
+
+-- generations --
+-- What became of that.
+SELECT id, generation FROM runs WHERE id IN (SELECT value FROM json_each(?))
 
 -- raise_attempt --
 -- Count the attempts that died with their process.

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from sqlite3 import Connection
 from typing import Any
 
-from ...codec import decode, encode
+from ...codec import encode
 from ...models import Claim, Delivery, Entry, Settlement, Target
 from ...ports import DeliveryFilter, DeliveryPage
 from .deliveries import delivery_of, find_deliveries, requeue
@@ -30,7 +30,7 @@ class SqliteQueue:
             db.execute(query("heartbeat"), (owner, expires_at))
             db.execute(query("forget_processes"), (now,))
 
-        await self._writer.change(change)
+        await self._writer.change(change, aside=True)
 
     async def claim_due(
         self,
@@ -124,7 +124,7 @@ def _claim(db: Connection, owner: str, now: float, wanted: dict[str, Any]) -> tu
     db.execute(query("lease_due"), (owner, encode(keys).decode()))
     runs = _json(run_id for run_id, delivery_id in keys if not delivery_id)
     db.execute(query("raise_generation"), (runs,))
-    generations = {row[0]: row[3] for row in decode(db.execute(query("run_heads"), (runs,)).fetchone()[0])}
+    generations = dict(db.execute(query("generations"), (runs,)).fetchall())
     orphans = _json(delivery_id for _, delivery_id, *_, last_owner in taken if delivery_id and last_owner is not None)
     db.execute(query("raise_attempt"), (orphans,))
     rows = db.execute(query("deliveries_by_id"), (_json(delivery_id for _, delivery_id in keys if delivery_id),))

@@ -13,7 +13,8 @@ from typing import cast
 from ...errors import StoreError
 from .address import Address
 from .connection import translated
-from .ledger import Decision, write_decisions
+from .heads import Decision, Heads
+from .ledger import write_decisions
 from .series import Catalogue
 from .worker import Change, Look, Operation
 
@@ -22,11 +23,11 @@ __all__ = ["read_round", "write_round"]
 
 def write_round(address: Address) -> Callable[[Connection, Sequence[Operation]], Sequence[object]]:
     """The writer's round: everything in one transaction and one fsync, then whatever only reads."""
-    catalogue = Catalogue()
+    writer = _Writer(address)
 
     def do(db: Connection, operations: Sequence[Operation]) -> Sequence[object]:
         writes = [operation for operation in operations if type(operation) is not Look]
-        written = _commit(db, writes, address, catalogue) if writes else ()
+        written = writer.commit(db, writes) if writes else ()
         if len(written) == len(operations):
             return written
         following = iter(written)
@@ -51,42 +52,52 @@ def read_round(address: Address) -> Callable[[Connection, Sequence[Operation]], 
     return do
 
 
-def _commit(
-    db: Connection, operations: Sequence[Operation], address: Address, catalogue: Catalogue
-) -> Sequence[object]:
-    """Commit a group. Where an operation breaks (not: is refused) each is tried alone, so that only it fails."""
-    writing = False
-    try:
-        db.execute("BEGIN IMMEDIATE")
-        writing = True
-        results = _write(db, operations, catalogue)
+class _Writer:
+    """Commits, and what one remembers for the next."""
+
+    __slots__ = ("_address", "_catalogue", "_heads")
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._catalogue = Catalogue()
+        self._heads = Heads()
+
+    def commit(self, db: Connection, operations: Sequence[Operation]) -> Sequence[object]:
+        """Commit a group. Where an operation breaks (not: is refused) each is tried alone, so that only it fails."""
         writing = False
-        db.execute("COMMIT")
-    except Exception as error:
-        _roll_back(db)
-        catalogue.forget()
-        if writing and len(operations) > 1:
-            return [result for operation in operations for result in _commit(db, [operation], address, catalogue)]
-        return [translated(error, address) for _ in operations]
-    return results
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            writing = True
+            results = self._write(db, operations)
+            writing = False
+            db.execute("COMMIT")
+        except Exception as error:
+            _roll_back(db)
+            self._catalogue.forget()
+            self._heads.forget()
+            if writing and len(operations) > 1:
+                return [result for operation in operations for result in self.commit(db, [operation])]
+            return [translated(error, self._address) for _ in operations]
+        return results
 
+    def _write(self, db: Connection, operations: Sequence[Operation]) -> list[object]:
+        """In order; neighbouring appends and settlements are written together."""
+        results: list[object] = []
+        for changes, neighbours in groupby(operations, key=lambda operation: type(operation) is Change):
+            if changes:
+                results.extend(self._change(db, cast("Change[object]", operation)) for operation in neighbours)
+            else:
+                decisions = cast("list[Decision]", list(neighbours))
+                results.extend(write_decisions(db, decisions, self._catalogue, self._heads))
+        return results
 
-def _write(db: Connection, operations: Sequence[Operation], catalogue: Catalogue) -> list[object]:
-    """In order; neighbouring appends and settlements are written together."""
-    results: list[object] = []
-    for changes, neighbours in groupby(operations, key=lambda operation: type(operation) is Change):
-        if changes:
-            results.extend(_change(db, cast("Change[object]", operation)) for operation in neighbours)
-        else:
-            results.extend(write_decisions(db, cast("list[Decision]", list(neighbours)), catalogue))
-    return results
-
-
-def _change(db: Connection, operation: Change[object]) -> object:
-    try:
-        return operation.run(db)
-    except StoreError as refusal:  # raised before anything was written
-        return refusal
+    def _change(self, db: Connection, operation: Change[object]) -> object:
+        if not operation.aside:
+            self._heads.forget()
+        try:
+            return operation.run(db)
+        except StoreError as refusal:  # raised before anything was written
+            return refusal
 
 
 def _look(db: Connection, operation: Look[object], address: Address) -> object:

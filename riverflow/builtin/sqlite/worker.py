@@ -34,12 +34,14 @@ class Look(Generic[T]):
 
 
 class Change(Generic[T]):
-    """An operation that writes, and decides before it does whether it may."""
+    """An operation that writes, and decides before it does whether it may. `aside`: it touches no run, and nothing
+    that is owed for one."""
 
-    __slots__ = ("run",)
+    __slots__ = ("aside", "run")
 
-    def __init__(self, run: Callable[[Connection], T]) -> None:
+    def __init__(self, run: Callable[[Connection], T], *, aside: bool = False) -> None:
         self.run = run
+        self.aside = aside
 
 
 Operation = Append | Settlement | Look[Any] | Change[Any]
@@ -97,9 +99,9 @@ class Worker:
         result: T = await self.submit(Look(run))
         return result
 
-    async def change(self, run: Callable[[Connection], T]) -> T:
+    async def change(self, run: Callable[[Connection], T], *, aside: bool = False) -> T:
         """Write."""
-        result: T = await self.submit(Change(run))
+        result: T = await self.submit(Change(run, aside=aside))
         return result
 
     def _hand_over(self) -> None:

@@ -184,7 +184,8 @@ def test_a_script_is_cut_at_its_statements() -> None:
         ("entries_after", "SEARCH entries USING INDEX entries_of_run (run_id=? AND number>?)"),
         ("checkpoints", "SEARCH entries USING INDEX entries_of_run (run_id=?)"),
         ("prunable", "SEARCH runs USING COVERING INDEX runs_finished (finished_at<?)"),
-        ("pending_of_runs", "SEARCH due USING PRIMARY KEY (run_id=?)"),
+        ("run_heads", "SEARCH runs USING PRIMARY KEY (id=?)"),
+        ("run_heads", "SEARCH deliveries USING INDEX deliveries_of_run (run_id=?)"),
         ("release_due", "SEARCH due USING COVERING INDEX due_turn (owner=?)"),
     ],
 )
