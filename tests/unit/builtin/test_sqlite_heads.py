@@ -169,11 +169,14 @@ class TestHeads(StoreCases):
         run = await self.follow(store, await self.follow(store, self.run_of(1)))
         await other.queue.release(ME)
         await store.queue.heartbeat(ME, NOW, NOW + 9)
+        await store.queue.heartbeat(YOU, NOW, NOW + 99)
         run = await self.follow(store, run)
         assert await other.queue.claim_due(YOU, NOW, lanes=(), limit=9) == ()
-        await other.queue.heartbeat(YOU, NOW, NOW + 99)
-        await self.follow(store, run, owner=YOU)
+        run = await self.follow(store, run)
+        run = await self.follow(store, run, owner=YOU)
         assert await other.queue.claim_due(ME, NOW + 9, lanes=(), limit=9) == ()
+        await self.follow(store, run, owner="")
+        assert len(await other.queue.claim_due(ME, NOW, lanes=(), limit=9)) == 1
 
     async def test_the_least_recent_are_forgotten_first(
         self, store: Store, reads: Reads, monkeypatch: pytest.MonkeyPatch
@@ -184,9 +187,10 @@ class TestHeads(StoreCases):
             await self.accept(store, run)
             waiting[0] = await self.follow(store, waiting[0])
         assert reads == []
-        for number in range(10, 20):  # runs that are done take no room
-            await self.accept(store, self.run_of(number))
-            await self.end(store, self.run_of(number))
+        for number in range(10, 20):
+            for over in (self.run_of(number * 10 + digit) for digit in range(4)):  # these take no room
+                await self.accept(store, over)
+                await self.end(store, over)
             waiting[0] = await self.follow(store, waiting[0])
             waiting[-1] = await self.follow(store, waiting[-1])
         assert reads == []
