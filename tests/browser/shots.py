@@ -17,11 +17,14 @@ from playwright.async_api import Browser, Page, async_playwright
 
 from .driver import CHROMIUM, LAUNCH, log_in
 from .scene import DAY, Scene, open_scene
+from .small import small
 
 WIDE = {"width": 1280, "height": 860}
 PHONE = {"width": 390, "height": 844}
 SCREENFUL = ("requests", "keyboard")  # of the others the whole page is pictured
 FOLDER = Path(__file__).parents[2] / "docs" / "images"
+
+BAR = "document.body.style.position = 'relative'; document.querySelector('.rail').style.position = 'absolute'"
 
 Visit = Callable[[Scene, Page], Awaitable[None]]
 
@@ -41,6 +44,7 @@ class Album:
 
     async def prepare(self, scene: Scene) -> None:
         await scene.live_a_day()
+        await self._bury(scene)
         customer = {"user_id": "user_117", "plan": "pro"}
         scene.backend.down = True
         self.runs["fallback"] = await scene.submit("movie_suggestion", act="fall back", customer_data=customer)
@@ -62,6 +66,9 @@ class Album:
             "request": at(f"requests/{self.runs['fallback']}"),
             "request-failed": at(f"requests/{self.runs['failed']}"),
             "request-waiting": at(f"requests/{self.runs['waiting']}"),
+            "playground": self._playground,
+            "dead-letters": at("dead-letters"),
+            "dead-letter": self._dead_letter,
             "workflows": at("workflows"),
             "workflow": at("workflows/new"),
             "structured-outputs": at("structured-outputs"),
@@ -71,6 +78,37 @@ class Album:
             "settings": at("settings"),
             "keyboard": self._keyboard,
         }
+
+    async def _bury(self, scene: Scene) -> None:
+        """Some webhooks that nobody has taken."""
+        search = {
+            "url": f"{scene.backend_url}/analytics?index=films",
+            "description": "Search index",
+            "events": ["task.completed"],
+            "retry": {"delays": [0]},
+        }
+        endpoint = (await scene.http.post("/console/webhook", json=search)).json()["id"]
+        scene.backend.down = True
+        for _ in range(5):
+            run = await scene.submit("film_facts", customer_data={"user_id": "user_108"})
+            await scene.cast.until(lambda run=run: scene.cast.wrote(run, "delivery.exhausted"), f"the end of {run}")
+            scene.clock.skip(310)
+        scene.backend.down = False
+        await scene.http.patch(f"/console/webhook/{endpoint}", json={"enabled": False})
+
+    async def _playground(self, scene: Scene, page: Page) -> None:
+        await page.goto(scene.console + "playground?workflow=movie_suggestion")
+        await page.get_by_label("Message").fill("a robot that gardens")
+        await page.get_by_role("button", name="Run").click()
+        await page.wait_for_selector("#final-response", timeout=15_000)
+        await page.evaluate(
+            "document.activeElement.blur(); history.replaceState(null, '', location.pathname); scrollTo(0, 0)"
+        )
+
+    async def _dead_letter(self, scene: Scene, page: Page) -> None:
+        await page.goto(scene.console + "dead-letters")
+        await page.locator("tbody a").first.click()
+        await page.wait_for_selector("#attempts")
 
     async def _keyboard(self, scene: Scene, page: Page) -> None:
         await page.goto(scene.console + "requests")
@@ -84,16 +122,20 @@ async def take(browser: Browser, scene: Scene, album: Album, folder: Path, only:
         context = await browser.new_context(
             viewport=size, color_scheme=theme, device_scale_factor=1, is_mobile=mobile, has_touch=mobile
         )
-        page = await context.new_page()
+        page, blank = await context.new_page(), await context.new_page()
+        await page.bring_to_front()
         await page.goto(scene.console)
         if not only or "login" in only:
-            await page.screenshot(path=folder / f"login-{look}.png")
+            (folder / f"login-{look}.png").write_bytes(await small(blank, await page.screenshot()))
         await log_in(page, scene)
         for name, visit in album.pages().items():
             if not only or name in only:
                 await visit(scene, page)
                 await page.wait_for_timeout(250)
-                await page.screenshot(path=folder / f"{name}-{look}.png", full_page=name not in SCREENFUL)
+                if mobile:  # the bar of a phone stands at the end of the page, not across it
+                    await page.evaluate(BAR)
+                picture = await page.screenshot(full_page=name not in SCREENFUL)
+                (folder / f"{name}-{look}.png").write_bytes(await small(blank, picture))
         await context.close()
 
 
