@@ -50,8 +50,8 @@ _COUNT: Final = """async (picture) => {
 
 
 async def small(blank: Page, picture: bytes) -> bytes:
-    """The picture in 256 of its colours, the commonest that are not alike; every other becomes the nearest of them. `blank` is a page that shows
-    nothing."""
+    """The picture in 256 of its colours, the commonest that are not alike; every other becomes the nearest of them.
+    `blank` is a page that shows nothing."""
     seen = await blank.evaluate(_COUNT, f"data:image/png;base64,{base64.b64encode(picture).decode()}")
     width, height, pixels = seen["width"], seen["height"], base64.b64decode(seen["pixels"])
     rows = b"".join(b"\0" + pixels[at : at + width] for at in range(0, width * height, width))
