@@ -59,9 +59,9 @@ class Courier:
         timeout: float,
         handler_timeout: float,
         breakers: Breakers,
+        keeper: Keeper,
         concurrency: int = 100,
         secret: str | None = None,
-        keeper: Keeper | None = None,
     ) -> None:
         self._senders = senders
         self._signers = signers
@@ -73,7 +73,7 @@ class Courier:
         self._breakers = breakers
         self._concurrency = concurrency
         self._secret = secret
-        self._keeper = keeper or Keeper("own", lambda: directory.default_project)
+        self._keeper = keeper
         self._unissued = new_secret()  # where a project was issued none: nobody can verify it, nor forge it
 
     async def attempt(self, delivery: Delivery) -> tuple[Answer, Settlement] | None:

@@ -9,6 +9,7 @@ import pytest
 from riverflow._breakers import Breakers
 from riverflow._courier import Courier
 from riverflow._directory import Directory
+from riverflow._kept import Keeper
 from riverflow.models import Delivery
 from riverflow.retry import MODELRIVER
 from riverflow.testing import FakeClock, RecordingSender
@@ -44,6 +45,7 @@ async def test_the_ninth_life_does_not_try(attempt: int, tried: bool, status: st
         timeout=30,
         handler_timeout=300,
         breakers=Breakers(FakeClock().monotonic, freed=lambda seconds: None),
+        keeper=Keeper("none", lambda: ""),
     )
     attempted = await courier.attempt(_delivery(attempt))
     assert attempted is not None
