@@ -151,6 +151,7 @@ async def test_nobody_stands_in_for_a_person(tmp_path: Path) -> None:
         await world.clock.advance(10)
         body = await shown(world, accepted)
         assert (body["status"], body["deliveries"], body["receipts"]) == ("ai_generated", [], [])
+        assert "Simulating" not in body["why"]
 
 
 async def test_a_callback_that_comes_before_the_simulated_one_counts(tmp_path: Path) -> None:
