@@ -171,7 +171,7 @@ def rebuild(run: Run, checkpoints: tuple[Entry, ...]) -> Record:
         request=accepted.request,
         outputs=tuple(_output.decode(entry.data) for entry in completed),
         receipts=tuple(_receipt.decode(entry.data) for entry in received),
-        begun=1 + interrupted + sum((entry.attempt or 1) - 1 for entry in completed),
+        begun=1 + interrupted + sum(1 if e.attempt is None else e.attempt for e in completed) - len(completed),
     )
 
 
