@@ -86,20 +86,22 @@ async def _beside(plan: Plan, report: Report, folder: Path, say: Callable[[str],
     size, rounds, flows = plan.payload, plan.rounds, plan.flows
     if "durability" in plan.parts:
         report.durability = await durability(
-            folder, flows=flows, rounds=rounds, size=size, structured=plan.structured, say=say
+            folder, flows=flows, rounds=min(rounds, 11), size=size, structured=plan.structured, say=say
         )
     if "idle" in plan.parts:
         for transport in ("sse", "ws"):
             report.idle.append(await idle(folder, transport, subscribers=plan.subscribers, size=size, say=say))
     if "history" in plan.parts:
-        report.history = await history(folder, runs=plan.history, flows=flows, rounds=rounds, size=size, say=say)
+        report.history = await history(
+            folder, runs=plan.history, flows=flows, rounds=min(rounds, 9), size=size, say=say
+        )
         report.history_runs = plan.history
     if "recovery" in plan.parts:
         report.recovery = await recovery(folder, waiting=plan.waiting, size=size, say=say)
         report.waiting_runs = plan.waiting
     if "neighbours" in plan.parts:
         report.neighbours = await neighbours(
-            folder, flows=plan.slow_flows, rate=plan.rate, rounds=min(rounds, 5), size=size, say=say
+            folder, flows=plan.slow_flows, rate=plan.rate, rounds=min(rounds, 3), size=size, say=say
         )
     if "console" in plan.parts:
         report.console = await console(folder, runs=plan.listed, say=say)
