@@ -14,7 +14,7 @@ import msgspec
 from . import _links, codec
 from ._directory import Directory
 from ._edits import changes, check_edit
-from ._holds import changed, digest_of, held, id_of, not_held
+from ._holds import already_decided, changed, digest_of, held, id_of, not_held
 from ._machine import Answered, Repeated
 from ._runner import Runner
 from .errors import Expired, NotFound, Unprocessable
@@ -22,10 +22,14 @@ from .models import Completed, Failed, Json, MaybeJson, Record, Ruling, RunFilte
 from .pipeline import APPROVAL, Stage
 from .ports import Clock, RunLog, RunPage
 
-__all__ = ["MAX_REASON", "Approval", "Approvals", "Decided", "Decision", "Linked"]
+__all__ = ["MAX_NAME", "MAX_REASON", "Approval", "Approvals", "Decided", "Decision", "Linked"]
 
 MAX_REASON = 2000
+MAX_NAME = 200
+"""Characters of whom a link is for: a link has to be short enough to be one."""
+
 _PREFIX = "apr_"
+_OVERDUE = ("rejected", "approval_timeout")  # how a run ends on which nobody has decided
 
 State = Literal["pending", "approved", "rejected", "expired", "ended"]
 Way = Literal["api", "console", "link"]
@@ -149,11 +153,16 @@ class Approvals:
 
     async def link(self, project_id: str, approval_id: str, base_url: str, name: str = "") -> tuple[str, Approval]:
         """The address of a page on which one person (`name`, for the log) decides without an API key, once. Raises
-        NotFound, Unprocessable (nobody knows what it would be reached by) and what else a decision raises."""
+        NotFound, Unprocessable (a name that is too long, or nobody knows what it would be reached by) and what else a
+        decision raises."""
         approval = await self.one(project_id, approval_id)
         record, deadline = approval.record, approval.deadline_at
+        if approval.ruling is not None:
+            raise already_decided(approval.ruling)
         if approval.state != "pending" or deadline is None:
             raise not_held(record, approval.stage)
+        if len(name) > MAX_NAME:
+            raise Unprocessable(f"a name has at most {MAX_NAME} characters", extra={"param": "name"})
         base = record.plan.base_url or base_url
         if not base:
             raise Unprocessable("set public_url (RIVERFLOW_PUBLIC_URL) first", code="public_url_required")
@@ -222,7 +231,7 @@ def _approval(record: Record, name: str, approval_id: str) -> Approval:
         id=id_of(run.id, name),
         record=record,
         stage=stage,
-        state=_state(record, pending, ruling),
+        state=_state(record, pending, ruling, passed=output is not None),
         data=data,
         sha256=digest_of(data),
         requested_at=run.summary.approval if pending else None,
@@ -232,12 +241,13 @@ def _approval(record: Record, name: str, approval_id: str) -> Approval:
     )
 
 
-def _state(record: Record, pending: bool, ruling: Ruling | None) -> State:
+def _state(record: Record, pending: bool, ruling: Ruling | None, *, passed: bool) -> State:
+    """`passed`: the run has come to its next stage. What ended for another reason than its deadline has not expired."""
     if pending:
         return "pending"
     if ruling is not None:
         return "approved" if ruling.decision == "approve" else "rejected"
-    return "ended" if record.run.summary.error == "cancelled" else "expired"
+    return "expired" if passed or record.run.summary.error in _OVERDUE else "ended"
 
 
 def _place(approval_id: str) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from . import _callbacks
+from . import _callbacks, _links
 from .models import Answer
 
 __all__ = ["Keep", "Keeper", "headers_of", "text_of", "without"]
@@ -54,7 +54,7 @@ class Keeper:
 
 def text_of(body: bytes) -> str | None:
     """The beginning of an answer as text."""
-    text = _callbacks.masked(body)[: SHOWN_BODY * 4].decode("utf-8", "replace")[:SHOWN_BODY]
+    text = _masked(body)[: SHOWN_BODY * 4].decode("utf-8", "replace")[:SHOWN_BODY]
     return text.translate(_HARMLESS) or None
 
 
@@ -84,4 +84,9 @@ def _secrets(signed: Mapping[str, str]) -> list[str]:
 
 
 def _harmless(value: str) -> str:
-    return _callbacks.masked(value.encode()).decode()[:SHOWN_HEADER].translate(_HARMLESS)
+    return _masked(value.encode()).decode()[:SHOWN_HEADER].translate(_HARMLESS)
+
+
+def _masked(text: bytes) -> bytes:
+    """Without what would let a reader answer or decide in the receiver's place."""
+    return _links.masked(_callbacks.masked(text))

@@ -73,6 +73,7 @@ class Riverflow:
         self._functions: dict[str, Callable[..., Any]] = {}
         self._wrapped: ASGIApp | None = None
         self._running: Running | None = None
+        self._stopping = False
         _check_types(self.declared)
         _check_names(self.declared)
 
@@ -171,7 +172,7 @@ class Riverflow:
         elif self._running is not None:
             await self._running.router(scope, receive, send)
         elif scope["type"] == "http":
-            await problem_app(Overloaded(NOT_STARTED, code="not_started"))(scope, receive, send)
+            await problem_app(self._absent())(scope, receive, send)
         elif scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": 1013, "reason": "riverflow is not started"})
@@ -184,12 +185,12 @@ class Riverflow:
             yield  # a middleware has started it, or the app inside it
             return
         async with AsyncExitStack() as stack:
-            self._running = await self._assembly().start(stack)
+            self._running, self._stopping = await self._assembly().start(stack), False
             try:
                 yield
             finally:
                 await self.drain()
-                self._running = None
+                self._running, self._stopping = None, True
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Opened]:
@@ -229,8 +230,14 @@ class Riverflow:
 
     def _started(self) -> Running:
         if self._running is None:
-            raise Overloaded(NOT_STARTED, code="not_started")
+            raise self._absent()
         return self._running
+
+    def _absent(self) -> Overloaded:
+        """Why nothing is taken before the start and after the beginning of the end."""
+        if self._stopping:
+            return Overloaded("riverflow is shutting down; try again", code="shutting_down")
+        return Overloaded(NOT_STARTED, code="not_started")
 
 
 NOT_STARTED = (

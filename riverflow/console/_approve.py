@@ -74,8 +74,8 @@ class ApproveLinks:
 
     async def _decide(self, visit: Visit, link: str, receive: Receive) -> tuple[int, dict[str, Any]]:
         approvals = self._house.engine.approvals
+        linked = await approvals.follow(link)  # before the body: nothing is kept of what strangers send
         visit.read_form(await read_body(visit.scope, receive, self._house.settings.max_body_bytes))
-        linked = await approvals.follow(link)
         try:
             decided = await approvals.decide_by_link(link, decision_of(visit))
         except (Conflict, Expired) as error:  # somebody was first: what he did is shown

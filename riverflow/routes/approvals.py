@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from .. import _payloads, codec
-from .._approvals import MAX_REASON, Approval, Decision
+from .._approvals import MAX_NAME, MAX_REASON, Approval, Decision
 from .._holds import id_of
 from ..errors import InvalidRequest
 from ..models import APPROVE, MaybeJson, Ruling, Run
@@ -17,7 +17,7 @@ __all__ = ["ROUTES"]
 
 MAX_LIMIT = 100
 State = Literal["pending", "approved", "rejected", "expired", "ended"]
-Name = Annotated[str, msgspec.Meta(max_length=200)]
+Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME)]
 Digest = Annotated[str, msgspec.Meta(max_length=64, description="SHA-256 (hex) of what was looked at.")]
 
 

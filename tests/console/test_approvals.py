@@ -299,7 +299,7 @@ async def test_a_link_ends_with_the_approval(tmp_path: Path) -> None:
         url = await desk.link(approval_id)
         await desk.clock.advance(3600)
         seen = await desk.visitor.see(url)
-        assert seen.status in (200, 410)
+        assert seen.status in (200, 410)  # before and after the run has heard of it
         assert "Inception" not in seen.text
         late = await desk.visitor.post(url, {"decision": "approve"})
         assert late.status == 410
@@ -309,7 +309,27 @@ async def test_no_link_leads_to_what_is_decided(desk: Desk) -> None:
     approval_id = await desk.hold()
     await desk.api.post(f"/v1/approvals/{approval_id}", json={"decision": "approve"})
     answer = await desk.api.post(f"/v1/approvals/{approval_id}/link", json={})
-    assert answer.status_code in (409, 410)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "already_decided")
+
+
+async def test_a_link_is_for_somebody_with_a_name(desk: Desk) -> None:
+    """A link with a longer one would not be read as one."""
+    approval_id = await desk.hold()
+    page = await desk.visitor.see(f"approvals/{approval_id}")
+    for name, status in (("é" * 200, 200), ("é" * 201, 422)):
+        made = await desk.visitor.send(page, "/link", name=name)
+        assert made.status == status
+        assert ("/approve/rap_" in made.text) == (status == 200)
+    assert "at most 200 characters" in made.text
+
+
+async def test_nothing_is_read_of_who_has_no_link(desk: Desk) -> None:
+    url = await desk.link(await desk.hold())
+    other = {"content-type": "text/plain"}
+    changed = await desk.visitor.http.post(f"{url[:-32]}{'A' * 32}", content=b"x", headers=other)
+    assert changed.status_code == 404
+    good = await desk.visitor.http.post(url, content=b"x", headers=other)
+    assert good.status_code == 400
 
 
 async def test_what_the_ai_and_a_person_write_stays_text(tmp_path: Path) -> None:

@@ -257,6 +257,18 @@ async def test_a_cancelled_run_waits_for_nobody(tmp_path: Path) -> None:
         assert code_of(await say(world, approval_id, "approve"), 409) == "run_ended"
 
 
+async def test_what_nobody_decided_in_time_stays_so_whatever_the_run_comes_to(tmp_path: Path) -> None:
+    workflow = held(timeout=DAY, on_timeout="approve", after=(ENRICH,))
+    async with open_world(tmp_path, answerer="none", workflows=[workflow]) as world:
+        accepted = await world.submit()
+        approval_id = await ask(world, accepted)
+        await world.clock.advance(DAY)
+        await world.wrote(accepted, "approval.expired")
+        await world.http.post(f"/v1/ai/{accepted['channel_id']}/cancel")
+        assert (await world.state(accepted))["error"]["code"] == "cancelled"
+        assert (await one(world, approval_id))["state"] == "expired"
+
+
 async def test_a_held_run_survives_a_restart(tmp_path: Path) -> None:
     """It is decided in the next process, and its deadline is kept there."""
     clock, provider = FakeClock(), ScriptedProvider({**MOVIE})

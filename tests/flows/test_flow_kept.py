@@ -13,10 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from riverflow import Stage
 from riverflow._kept import headers_of, text_of
 from riverflow.testing import serve
 
-from .world import EVENT, SECRET, World, open_world
+from .world import EVENT, SECRET, World, movie_workflow, open_world
 
 pytestmark = pytest.mark.anyio
 
@@ -50,6 +51,24 @@ async def test_a_receiver_cannot_say_back_what_it_was_sent_as_a_secret(tmp_path:
     assert said["response_headers"]["x-said"] == "***"  # all of it
     assert "txt.exe" in kept
     assert not {"\x1b", "\x07", "\x9b", "\r", "\u202e", "\u2028", "\x00"} & set(kept)
+
+
+async def test_a_receiver_cannot_hand_on_the_link_to_an_approval(tmp_path: Path) -> None:
+    """Whoever may read a timeline may not decide for it."""
+    app = Starlette(routes=[Route("/hook", echo, methods=["POST"])])
+    stages = (
+        Stage(name="generate", kind="generate"),
+        Stage.approval("review"),
+        Stage(name="finalise", kind="finalise"),
+    )
+    workflow = movie_workflow(event_name=None, pipeline=stages)
+    async with serve(app) as url, open_world(tmp_path, answerer="none", workflows=[workflow]) as world:
+        endpoint = {"url": f"{url}/hook", "events": ["approval.requested"]}
+        assert (await world.http.post("/console/webhook", json=endpoint)).status_code == 201
+        kept = (await world.wrote(await world.submit(), "delivery.attempted"))["response"]
+    assert "approval_id" in kept
+    assert "approve\\/rap_***" in kept
+    assert not re.search(r"rap_[A-Za-z0-9]", kept)
 
 
 async def test_what_a_terminal_could_obey_is_kept_as_something_harmless(tmp_path: Path) -> None:

@@ -353,9 +353,11 @@ async def test_a_process_that_stops_is_not_healthy_any_more(tmp_path: Path) -> N
         running = world.river._running
         assert running is not None
         inside = httpx.AsyncClient(transport=httpx.ASGITransport(app=running.router), base_url="http://river")
-    async with inside:
-        answer = await inside.get("/health")
-    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "shutting_down")
+        outside = httpx.AsyncClient(transport=httpx.ASGITransport(app=world.river), base_url="http://river")
+    for late in (inside, outside):  # who was let in before the end, and who comes after
+        async with late:
+            answer = await late.get("/health")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "shutting_down")
 
 
 # Clocks that are set --------------------------------------------------------------------------------------------
