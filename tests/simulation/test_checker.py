@@ -84,6 +84,14 @@ class NoCheckpoints(AuditedTables):
         return super().append(msgspec.structs.replace(append, entries=kept))
 
 
+class NoRulings(AuditedTables):
+    """Who decided, and how, is not kept."""
+
+    def append(self, append: Append) -> int:
+        kept = tuple(entry for entry in append.entries if entry.kind != "approval.decided")
+        return super().append(msgspec.structs.replace(append, entries=kept))
+
+
 class OtherKeys(AuditedTables):
     """A delivery has another id each time that it is tried again."""
 
@@ -112,7 +120,7 @@ def _numbered(entry: Entry, number: int) -> Entry:
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize(
     "wrong",
-    [NoVersions, NoGenerations, NoLeases, Absentminded, Holes, Twice, NoCheckpoints, OtherKeys, Stuck],
+    [NoVersions, NoGenerations, NoLeases, Absentminded, Holes, Twice, NoCheckpoints, NoRulings, OtherKeys, Stuck],
     ids=lambda wrong: wrong.__name__,
 )
 def test_a_store_that_is_wrong_is_found_out(wrong: type[AuditedTables]) -> None:

@@ -14,7 +14,7 @@ from ...models import Endpoint, Fallback, Workflow
 from ...pipeline import Stage
 from .faults import Odds
 
-__all__ = ["API_KEY", "ENDPOINTS", "SECRET", "WORKFLOWS", "Flow", "Scenario"]
+__all__ = ["API_KEY", "ENDPOINTS", "REVIEWED", "SECRET", "WORKFLOWS", "Flow", "Scenario"]
 
 API_KEY = "mr_sim_key"
 SECRET = "whsec_c2ltdWxhdGlvbnNpbXVsYXRpb25zaW11bGF0aW9uMTI="
@@ -42,6 +42,20 @@ WORKFLOWS = (
         **_MODEL,
     ),
 )
+
+APPROVED_WITHIN = 30.0  # seconds: then it goes on as it is
+
+REVIEWED = Workflow(
+    name="reviewed",
+    pipeline=(
+        _GENERATE,
+        Stage.approval("review", timeout=APPROVED_WITHIN, on_timeout="approve"),
+        Stage(name="score", kind="score", timeout=30),
+        _FINALISE,
+    ),
+    **_MODEL,
+)
+"""For which people are needed; drawn aside (see `Scenario.drawn`)."""
 
 ENDPOINTS = (
     Endpoint(
@@ -84,7 +98,10 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def drawn(cls, rng: Random) -> Scenario:
-        """A scenario from the seed's random numbers."""
+        """A scenario from the seed's random numbers. What waits for people is drawn aside, from a copy of them: seeds
+        that are known for a defect stay what they were, unless they have people."""
+        aside = Random()
+        aside.setstate(rng.getstate())
         trouble = rng.choice((10.0, 40.0, 120.0))
         processes = rng.choice((1, 2, 2, 3))
         return cls(
@@ -94,7 +111,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
             settings=_settings(rng),
             odds=Odds.drawn(rng),
             trouble=trouble,
-            flows=tuple(_flow(number, rng, trouble) for number in range(rng.randint(1, 6))),
+            flows=_peopled(tuple(_flow(number, rng, trouble) for number in range(rng.randint(1, 6))), aside),
             kills=_times(rng, trouble, rng.choice((0, 1, 3))),
             stops=_times(rng, trouble, rng.choice((0, 0, 1))),
             outages=tuple((at, rng.uniform(0.5, 15)) for at in _times(rng, trouble, rng.choice((0, 0, 0, 1)))),
@@ -127,6 +144,15 @@ def _flow(number: int, rng: Random, trouble: float) -> Flow:
         readers=tuple(rng.choices(("sse", "sse", "socket", "poll", "late"), k=rng.randint(1, 3))),
         keyed=rng.random() < 0.5,
         cancel_after=rng.uniform(0, 20) if rng.random() < 0.1 else None,
+    )
+
+
+def _peopled(flows: tuple[Flow, ...], aside: Random) -> tuple[Flow, ...]:
+    """In a third of all scenarios, half of the flows wait for a person."""
+    if Random(f"persons {aside.random()}").random() > 1 / 3:
+        return flows
+    return tuple(
+        msgspec.structs.replace(flow, workflow=REVIEWED.name) if flow.number % 2 == 0 else flow for flow in flows
     )
 
 

@@ -19,7 +19,7 @@ from ...models import Entry, Outcome
 from ...ports import Context, HttpClient, StageContext, StageMiddleware, Store
 from .faults import Faults
 from .process import Process
-from .scenario import API_KEY, ENDPOINTS, WORKFLOWS, Scenario
+from .scenario import API_KEY, ENDPOINTS, REVIEWED, WORKFLOWS, Scenario
 from .witness import Witness
 
 __all__ = ["Deferrals", "stage"]
@@ -118,7 +118,7 @@ def stage(
         public_url="https://api.sim",
         api_key=API_KEY,
         openai_base_url="https://provider.sim/v1",
-        workflows=WORKFLOWS,
+        workflows=(*WORKFLOWS, REVIEWED),
         endpoints=ENDPOINTS,
         plugins=[_Plugin(store, witness)],
         discover_plugins=False,

@@ -10,7 +10,7 @@ import json
 from typing import Any
 
 from ...models import FINAL_KINDS, Delivery, Entry, Run
-from .scenario import Scenario
+from .scenario import REVIEWED, Scenario
 from .witness import Witness
 
 __all__ = ["judge"]
@@ -53,6 +53,7 @@ class _Trial:
         if len(set(completed)) != len(completed):
             self._violate(f"stages were completed twice: {completed}")
         self._answers(final)
+        self._people(final)
         self._readers(public, final)
 
     def _answers(self, final: Entry) -> None:
@@ -72,12 +73,33 @@ class _Trial:
             if receipt.form == "error" and message.get("message") != receipt.mark:
                 self._violate(f"the error {receipt.mark} of {stage!r} was acknowledged, and it ended otherwise")
         made = [json.loads(bytes(entry.data)) for entry in self._entries if entry.kind == "stage.completed"]
-        if self._run.status == "completed" and message["ai_response"]["data"] != made[0]["data"]:
-            self._violate(f"the AI answered {made[0]['data']}, and the result says {message['ai_response']['data']}")
+        answered = made[1 if self._run.workflow == REVIEWED.name else 0]["data"] if ended_well else None
+        if self._run.status == "completed" and message["ai_response"]["data"] != answered:
+            self._violate(f"the AI answered {answered}, and the result says {message['ai_response']['data']}")
         if ended_well and self._run.workflow in ("remote", "wide", "lonely"):
             receipts = [r for (run_id, _), r in self._witness.receipts.items() if run_id == self._run.id]
             if receipts and message["data"] != {"by": receipts[0].mark}:
                 self._violate(f"it was answered {receipts[0].mark}, and the result says {message['data']}")
+
+    def _people(self, final: Entry) -> None:
+        """What was acknowledged of a decision has come to pass, and a stage is decided or expired, not both."""
+        ends = [entry for entry in self._entries if entry.kind in ("approval.decided", "approval.expired")]
+        if len(ends) > 1:
+            self._violate(f"it was decided {[entry.kind for entry in ends]}")
+        ruling = self._witness.rulings.get(self._run.id)
+        if ruling is None:
+            return
+        written = [json.loads(bytes(entry.data))["ruling"] for entry in ends if entry.kind == "approval.decided"]
+        if [each["decision"] for each in written] != [ruling["decision"]]:
+            self._violate(f"{ruling} was acknowledged, and its log says {written}")
+        if ruling["decision"] == "reject":
+            if json.loads(bytes(final.data)).get("message") != ruling["reason"]:
+                self._violate(f"the rejection {ruling['reason']} was acknowledged, and it ended otherwise")
+            return
+        edit = self._witness.edits[self._run.id]
+        passed = [entry for entry in self._entries if (entry.kind, entry.stage) == ("stage.completed", "review")]
+        if len(passed) != 1 or (edit is not None and json.loads(bytes(passed[0].data))["data"] != edit):
+            self._violate(f"{edit} was approved, and the run went on with {[bytes(entry.data) for entry in passed]}")
 
     def _readers(self, public: list[int], final: Entry) -> None:
         for name, seen in self._witness.seen.items():

@@ -80,6 +80,8 @@ class Witness:
         self.cancelled: set[str] = set()
         self.acknowledged: set[str] = set()  # keys of deliveries that a receiver or handler has taken
         self.receipts: dict[tuple[str, str], Receipt] = {}
+        self.rulings: dict[str, dict[str, Any]] = {}  # by run: the decision that counts, as it was answered
+        self.edits: dict[str, Any] = {}  # by run: what was approved in the place of what was held
         self.seen: dict[str, list[int]] = {}
         self._keys: dict[tuple[str, str, str, str], str] = {}
 
@@ -149,6 +151,25 @@ class Witness:
             self.violate(f"run {channel_id}: stage {receipt.stage!r} took the callbacks {first} and {receipt}")
         if stage and stage != receipt.stage:
             self.violate(f"run {channel_id}: a callback for {stage!r} was taken for {receipt.stage!r}")
+
+    def decision_answered(self, channel_id: str, said: dict[str, Any], status: int, body: bytes) -> None:
+        """One decision counts; the same again is answered alike, another is told which it was."""
+        told: dict[str, Any] = json.loads(body)
+        if status == 200:
+            ruling = self.rulings.setdefault(channel_id, told["ruling"])
+            if ruling != told["ruling"] or (ruling["decision"], ruling["reason"]) != (
+                said["decision"],
+                said.get("reason"),
+            ):
+                self.violate(f"run {channel_id}: {said} is answered {told['ruling']}, and {ruling} was first")
+            if self.edits.setdefault(channel_id, said.get("data")) != said.get("data"):
+                self.violate(f"run {channel_id}: {self.edits[channel_id]} and {said.get('data')} were both approved")
+        elif status in (409, 410):
+            known, code = self.rulings.get(channel_id), told["error"]["code"]
+            if known is not None and (code, told["error"].get("decided_at")) != ("already_decided", known["at"]):
+                self.violate(f"run {channel_id}: after {known} it was answered {told}")
+        elif status not in (429, 503):
+            self.violate(f"run {channel_id}: the decision {said} is answered {status}: {body!r}")
 
     def frame_came(self, channel_id: str, number: int | None, data: bytes) -> int:
         """A browser was told: of what is written. The number of the entry (0: there is none)."""

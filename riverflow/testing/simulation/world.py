@@ -28,8 +28,9 @@ from .faults import Faults
 from .faulty_store import FaultyStore
 from .loop import Runaway, SimulatedLoop, Stalled
 from .memory import MemoryStore, Post
+from .people import People
 from .process import EPOCH, Process
-from .scenario import Scenario
+from .scenario import REVIEWED, Scenario
 from .staging import stage
 from .verdict import judge
 from .wire import Answered, Connection, Lost, SimulatedHttp, http_scope
@@ -98,6 +99,7 @@ class _World:
         self._slots: list[Process | None] = [None] * scenario.processes
         self._backend = Backend(self._faults, self.witness, self._call, self._begin)
         self._clients = Clients(Network(self._call, self._open), self._faults, self.witness)
+        self._people = People(self._faults, self.witness, self._call, self._begin)
         self._closed_until = 0.0
         self._outside = contextvars.copy_context()
 
@@ -105,6 +107,8 @@ class _World:
         for slot in range(self._scenario.processes):
             asyncio.create_task(self._keep(slot))  # noqa: RUF006 - buried with all others
         using = [asyncio.create_task(self._clients.use(flow)) for flow in self._scenario.flows]
+        if any(flow.workflow == REVIEWED.name for flow in self._scenario.flows):
+            self._begin(self._people.look(lambda: self._faults.calm and self._has_ended()))
         story = asyncio.create_task(self._story(using))
         broken = asyncio.create_task(self.witness.broken.wait())
         await asyncio.wait([story, broken], return_when=asyncio.FIRST_COMPLETED)
