@@ -185,7 +185,8 @@ class Riverflow:
             yield  # a middleware has started it, or the app inside it
             return
         async with AsyncExitStack() as stack:
-            self._running, self._stopping = await self._assembly().start(stack), False
+            stack.callback(self._has_stopped)
+            self._running = await self._assembly().start(stack)
             try:
                 yield
             finally:
@@ -233,8 +234,11 @@ class Riverflow:
             raise self._absent()
         return self._running
 
+    def _has_stopped(self) -> None:
+        self._stopping = False
+
     def _absent(self) -> Overloaded:
-        """Why nothing is taken before the start and after the beginning of the end."""
+        """Why nothing is taken now."""
         if self._stopping:
             return Overloaded("riverflow is shutting down; try again", code="shutting_down")
         return Overloaded(NOT_STARTED, code="not_started")

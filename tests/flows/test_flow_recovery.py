@@ -353,11 +353,21 @@ async def test_a_process_that_stops_is_not_healthy_any_more(tmp_path: Path) -> N
         running = world.river._running
         assert running is not None
         inside = httpx.AsyncClient(transport=httpx.ASGITransport(app=running.router), base_url="http://river")
-        outside = httpx.AsyncClient(transport=httpx.ASGITransport(app=world.river), base_url="http://river")
-    for late in (inside, outside):  # who was let in before the end, and who comes after
-        async with late:
-            answer = await late.get("/health")
+        asking = asyncio.create_task(first_trouble(world.river))
+    async with inside:
+        late = await inside.get("/health")
+    for answer in (await asking, late):  # who comes while it stops, and who was let in before
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "shutting_down")
+
+
+async def first_trouble(river: Riverflow) -> httpx.Response:
+    """Ask for its health until that is not good."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=river), base_url="http://river") as http:
+        while True:
+            answer = await http.get("/health")
+            if answer.status_code != 200:
+                return answer
+            await asyncio.sleep(0)
 
 
 # Clocks that are set --------------------------------------------------------------------------------------------
