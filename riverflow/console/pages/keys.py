@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from ...errors import RequestError
 from ...models import SCOPES
 from .._answers import Answer, Page, Redirect
+from .._confirmation import Confirmation, Question
 from .._editing import problem_of
 from .._pages import PageRoute
 from .._visit import Visit
@@ -64,19 +66,6 @@ async def change(visit: Visit) -> Answer:
     return Redirect(f"keys/{visit.params['name']}?done=saved")
 
 
-async def ask_revoke(visit: Visit) -> Answer:
-    return Page("confirm.html", _revoke_facts(await _found(visit)))
-
-
-async def revoke(visit: Visit) -> Answer:
-    found = await _found(visit)
-    try:
-        await visit.house.ask(visit, "POST", _REVOKE, name=found["id"])
-    except RequestError as error:
-        return Page("confirm.html", _revoke_facts(found) | {"problem": problem_of(error)}, error.status)
-    return Redirect("keys?done=revoked")
-
-
 async def _found(visit: Visit) -> dict[str, Any]:
     found: dict[str, Any] = await visit.house.ask(visit, "GET", _ONE, name=visit.params["name"])
     return found
@@ -105,16 +94,18 @@ def _typed(visit: Visit) -> dict[str, Any]:
     return {"name": visit.field("name"), "scopes": visit.fields.get("scopes", []), "life": visit.field("life")}
 
 
-def _revoke_facts(found: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "title": f"Revoke the key {found['name']}?",
-        "text": f"{found['hint']} lets nobody in from then on, and whoever logged in here with it is out. It cannot be "
+def _revocation(found: Mapping[str, Any]) -> Question:
+    return Question(
+        title=f"Revoke the key {found['name']}?",
+        text=f"{found['hint']} lets nobody in from then on, and whoever logged in here with it is out. It cannot be "
         "taken back.",
-        "act": "Revoke it",
-        "keep": "Keep it",
-        "back": f"keys/{found['id']}",
-        "back_name": found["name"],
-    }
+        act="Revoke it",
+        back=f"keys/{found['id']}",
+        back_name=found["name"],
+    )
+
+
+_REVOCATION = Confirmation(one=_ONE, act=("POST", _REVOKE), question=_revocation, then="keys?done=revoked")
 
 
 def _dated(key: dict[str, Any]) -> dict[str, Any]:
@@ -129,6 +120,6 @@ PAGES = (
     PageRoute("POST", "keys/new", create),
     PageRoute("GET", "keys/{name}", show),
     PageRoute("POST", "keys/{name}", change),
-    PageRoute("GET", "keys/{name}/revoke", ask_revoke),
-    PageRoute("POST", "keys/{name}/revoke", revoke),
+    PageRoute("GET", "keys/{name}/revoke", _REVOCATION.ask),
+    PageRoute("POST", "keys/{name}/revoke", _REVOCATION.do),
 )

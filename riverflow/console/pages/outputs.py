@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ...errors import InvalidRequest, RequestError
 from .._answers import Answer, Page, Redirect
+from .._confirmation import Confirmation, Question
 from .._editing import json_field, json_shown, optional, problem_of
 from .._pages import PageRoute
 from .._visit import Visit
@@ -56,37 +58,23 @@ async def change(visit: Visit) -> Answer:
     return Redirect(f"structured-outputs/{name}?done=saved")
 
 
-async def ask_delete(visit: Visit) -> Answer:
-    name = visit.params["name"]
-    await visit.house.ask(visit, "GET", _ONE, name=name)
-    return Page("confirm.html", _delete_facts(name))
-
-
-async def delete(visit: Visit) -> Answer:
-    name = visit.params["name"]
-    try:
-        await visit.house.ask(visit, "DELETE", _ONE, name=name)
-    except RequestError as error:
-        return Page("confirm.html", _delete_facts(name) | {"problem": problem_of(error)}, error.status)
-    return Redirect("structured-outputs?done=deleted")
-
-
 def _member_names(schema: Any) -> list[str]:
     """The members that a schema names; a schema may be anything that JSON Schema allows."""
     properties = schema.get("properties") if isinstance(schema, dict) else None
     return list(properties) if isinstance(properties, dict) else []
 
 
-def _delete_facts(name: str) -> dict[str, Any]:
-    return {
-        "title": f"Delete the structured output {name}?",
-        "text": "Answers of workflows that name it are no longer checked. Runs that have begun keep the schema they "
+def _deletion(found: Mapping[str, Any]) -> Question:
+    return Question(
+        title=f"Delete the structured output {found['name']}?",
+        text="Answers of workflows that name it are no longer checked. Runs that have begun keep the schema they "
         "were accepted with.",
-        "act": "Delete it",
-        "keep": "Keep it",
-        "back": f"structured-outputs/{name}",
-        "back_name": name,
-    }
+        back=f"structured-outputs/{found['name']}",
+        back_name=found["name"],
+    )
+
+
+_DELETE = Confirmation(one=_ONE, act=("DELETE", _ONE), question=_deletion, then="structured-outputs?done=deleted")
 
 
 def _form(shown: dict[str, Any], *, new: bool = False, error: RequestError | None = None) -> Page:
@@ -122,6 +110,6 @@ PAGES = (
     PageRoute("POST", "structured-outputs/new", create),
     PageRoute("GET", "structured-outputs/{name}", show),
     PageRoute("POST", "structured-outputs/{name}", change),
-    PageRoute("GET", "structured-outputs/{name}/delete", ask_delete),
-    PageRoute("POST", "structured-outputs/{name}/delete", delete),
+    PageRoute("GET", "structured-outputs/{name}/delete", _DELETE.ask),
+    PageRoute("POST", "structured-outputs/{name}/delete", _DELETE.do),
 )

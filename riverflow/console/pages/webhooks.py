@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ...errors import InvalidRequest, RequestError
 from ...models import DEFAULT_SIGNERS
 from ...retry import PRESETS
 from .._answers import Answer, Page, Redirect
+from .._confirmation import Confirmation, Question
 from .._editing import json_field, json_shown, listed, number_field, optional, problem_of
 from .._pages import PageRoute
 from .._visit import Visit
@@ -81,34 +83,22 @@ async def send_test(visit: Visit) -> Answer:
     return _form(visit, found, said=said)
 
 
-async def ask_delete(visit: Visit) -> Answer:
-    return Page("confirm.html", _delete_facts(await _found(visit)))
-
-
-async def delete(visit: Visit) -> Answer:
-    found = await _found(visit)
-    try:
-        await visit.house.ask(visit, "DELETE", _ONE, name=found["id"])
-    except RequestError as error:
-        return Page("confirm.html", _delete_facts(found) | {"problem": problem_of(error)}, error.status)
-    return Redirect("webhooks?done=deleted")
-
-
 async def _found(visit: Visit) -> dict[str, Any]:
     found: dict[str, Any] = await visit.house.ask(visit, "GET", _ONE, name=visit.params["name"])
     return found
 
 
-def _delete_facts(found: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "title": "Delete this webhook endpoint?",
-        "text": f"Nothing more is sent to {found['url']}, and deliveries that still wait for another attempt end as "
+def _deletion(found: Mapping[str, Any]) -> Question:
+    return Question(
+        title="Delete this webhook endpoint?",
+        text=f"Nothing more is sent to {found['url']}, and deliveries that still wait for another attempt end as "
         "dead. Its secret is gone for good. To stop only for a while, disable it.",
-        "act": "Delete it",
-        "keep": "Keep it",
-        "back": f"webhooks/{found['id']}",
-        "back_name": found["url"],
-    }
+        back=f"webhooks/{found['id']}",
+        back_name=found["url"],
+    )
+
+
+_DELETE = Confirmation(one=_ONE, act=("DELETE", _ONE), question=_deletion, then="webhooks?done=deleted")
 
 
 def _form(
@@ -202,6 +192,6 @@ PAGES = (
     PageRoute("POST", "webhooks/{name}/switch", switch),
     PageRoute("POST", "webhooks/{name}/rotate", rotate),
     PageRoute("POST", "webhooks/{name}/test", send_test),
-    PageRoute("GET", "webhooks/{name}/delete", ask_delete),
-    PageRoute("POST", "webhooks/{name}/delete", delete),
+    PageRoute("GET", "webhooks/{name}/delete", _DELETE.ask),
+    PageRoute("POST", "webhooks/{name}/delete", _DELETE.do),
 )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ...errors import RequestError
 from .._answers import Answer, Page, Redirect
+from .._confirmation import Confirmation, Question
 from .._editing import json_field, json_shown, listed, number_field, optional, problem_of
 from .._pages import PageRoute
 from .._plans import stages_of
@@ -67,31 +69,17 @@ async def switch(visit: Visit) -> Answer:
     return Redirect(f"workflows/{name}?done={'workflow-on' if on else 'workflow-off'}")
 
 
-async def ask_delete(visit: Visit) -> Answer:
-    name = visit.params["name"]
-    await visit.house.ask(visit, "GET", _ONE, name=name)
-    return Page("confirm.html", _delete_facts(name))
-
-
-async def delete(visit: Visit) -> Answer:
-    name = visit.params["name"]
-    try:
-        await visit.house.ask(visit, "DELETE", _ONE, name=name)
-    except RequestError as error:
-        return Page("confirm.html", _delete_facts(name) | {"problem": problem_of(error)}, error.status)
-    return Redirect("workflows?done=deleted")
-
-
-def _delete_facts(name: str) -> dict[str, Any]:
-    return {
-        "title": f"Delete the workflow {name}?",
-        "text": "New requests for it will be refused. Runs that have begun go on as they were accepted, and the log "
+def _deletion(found: Mapping[str, Any]) -> Question:
+    return Question(
+        title=f"Delete the workflow {found['name']}?",
+        text="New requests for it will be refused. Runs that have begun go on as they were accepted, and the log "
         "keeps what was.",
-        "act": "Delete it",
-        "keep": "Keep it",
-        "back": f"workflows/{name}",
-        "back_name": name,
-    }
+        back=f"workflows/{found['name']}",
+        back_name=found["name"],
+    )
+
+
+_DELETE = Confirmation(one=_ONE, act=("DELETE", _ONE), question=_deletion, then="workflows?done=deleted")
 
 
 async def _form(visit: Visit, shown: dict[str, Any], *, new: bool = False, error: RequestError | None = None) -> Page:
@@ -158,6 +146,6 @@ PAGES = (
     PageRoute("GET", "workflows/{name}", show),
     PageRoute("POST", "workflows/{name}", change),
     PageRoute("POST", "workflows/{name}/switch", switch),
-    PageRoute("GET", "workflows/{name}/delete", ask_delete),
-    PageRoute("POST", "workflows/{name}/delete", delete),
+    PageRoute("GET", "workflows/{name}/delete", _DELETE.ask),
+    PageRoute("POST", "workflows/{name}/delete", _DELETE.do),
 )
