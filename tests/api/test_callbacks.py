@@ -150,7 +150,7 @@ async def test_no_token_is_shown_anywhere(desk: Desk, told: Told, caplog: pytest
     listed = (await desk.client.get("/v1/deliveries")).json()["data"]
     shown = [await desk.entries(channel_id), listed, (await desk.client.get(f"/v1/requests/{channel_id}")).json()]
     shown.append((await desk.client.get(f"/v1/deliveries/{listed[0]['id']}")).json())
-    secret = body["callback_token"].rpartition("_")[2]
+    secret = body["callback_token"].split("_", 2)[2]  # it may hold, and end with, "_" itself
     assert secret not in json.dumps(shown)
     assert secret not in caplog.text
 

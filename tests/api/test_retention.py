@@ -62,13 +62,19 @@ async def test_a_run_with_a_dead_letter_stays_as_long_as_that_does(seated: Sit) 
         async def given_up() -> bool:
             return bool((await desk.client.get("/v1/deliveries?status=dead")).json()["data"])
 
+        async def plain_is_gone() -> bool:
+            return (await desk.client.get(f"/v1/ai/{plain}")).status_code == 404
+
+        async def dead_is_gone() -> bool:
+            return (await desk.client.get(f"/v1/ai/{dead}")).status_code == 404
+
         await eventually(desk, given_up)
         await pass_hours(desk, 4)
-        assert (await desk.client.get(f"/v1/ai/{plain}")).status_code == 404
-        assert (await desk.client.get(f"/v1/ai/{dead}")).status_code == 200
+        await eventually(desk, plain_is_gone)
+        assert not await dead_is_gone()
         assert await given_up()
         await pass_hours(desk, 4)
-        assert (await desk.client.get(f"/v1/ai/{dead}")).status_code == 404
+        await eventually(desk, dead_is_gone)
         assert not await given_up()
 
 

@@ -40,7 +40,7 @@ def _address(process: subprocess.Popen[str]) -> str:
 
 def _submit(url: str, workflow: str, **headers: str) -> dict[str, str]:
     body = {"workflow": workflow, "messages": [{"role": "user", "content": "hello"}]}
-    answer = httpx.post(f"{url}/v1/ai/async", json=body, headers=headers or BEARER)
+    answer = httpx.post(f"{url}/v1/ai/async", json=body, headers=headers or BEARER, timeout=20)
     assert answer.status_code == 200, answer.text
     accepted: dict[str, str] = answer.json()
     return accepted
