@@ -315,14 +315,9 @@ async def test_what_is_left_when_payloads_are_forgotten(tmp_path: Path) -> None:
         accepted = await world.submit()
         await say(world, await ask(world, accepted), "reject", reason="she is his wife")
         await world.clock.advance(1.5 * DAY)
-
-        async def decided() -> Any:
-            (entry,) = [entry for entry in await world.timeline(accepted) if entry["kind"] == "approval.decided"]
-            return entry["data"]
-
-        while "wife" in str(await decided()):  # the run itself goes after 9 days
+        while "wife" in str(timeline := await world.timeline(accepted)):  # the run itself goes after 9 days
             await world.clock.advance(3600)
-        ruling = (await decided())["ruling"]
+        (ruling,) = [entry["data"]["ruling"] for entry in timeline if entry["kind"] == "approval.decided"]
         assert (ruling["by"], ruling["decision"]) == ("api_key", "reject")
 
 
