@@ -12,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from . import _holds, _operations, _payloads, _simulation, _summaries, codec
+from ._inputs import Answered, Cancelled, Extended, Input, Progressed, Repeated, SetBack, StageFinished, TimedOut
 from ._messages import AcceptedEntry, ReceivedEntry
 from ._moves import Decision, Routing, current_stage, end_badly, hand_off, stage_done
 from .errors import Expired, NotFound, NotWaiting, RequestError
@@ -21,12 +22,10 @@ from .models import (
     Entry,
     Failed,
     Json,
-    Outcome,
     Output,
     Plan,
     Receipt,
     Record,
-    Ruling,
     Run,
     Waiting,
 )
@@ -50,71 +49,6 @@ __all__ = [
     "rebuild",
     "start",
 ]
-
-
-# Inputs and results -------------------------------------------------------------------------------------
-
-
-class StageFinished(msgspec.Struct, frozen=True):
-    """The current stage's runner has returned."""
-
-    outcome: Outcome
-
-
-class Answered(msgspec.Struct, frozen=True):
-    """A backend or handler has answered a hand-off. `stage` None is the plain callback URL: the first hand-off.
-    `digest` is the SHA-256 of the canonical answer. An approval takes what carries a person's `ruling`, and nothing
-    else."""
-
-    stage: str | None
-    outcome: Completed | Failed
-    digest: str
-    via: str = "callback"
-    ruling: Ruling | None = None
-
-
-class Extended(msgspec.Struct, frozen=True):
-    """Whoever works on a hand-off needs more time: `seconds` from now (None: as long as it had). `stage` as in
-    Answered."""
-
-    stage: str | None
-    seconds: float | None = None
-
-
-class Progressed(msgspec.Struct, frozen=True):
-    """Whoever works on a hand-off says how far he is; `said` is a JSON object for the channel. `stage` as in
-    Answered."""
-
-    stage: str | None
-    said: Json
-
-
-class SetBack(msgspec.Struct, frozen=True):
-    """The current stage has come to no end and will be begun again: it broke (`error` names how) and is tried after
-    `delay` seconds, or (None) its process stops, which is no attempt of the stage."""
-
-    error: str | None = None
-    delay: float = 0.0
-
-
-class TimedOut(msgspec.Struct, frozen=True):
-    """The deadline of the waiting stage has come. `reason` is what the handler that should have answered says of it."""
-
-    reason: str | None = None
-
-
-class Cancelled(msgspec.Struct, frozen=True):
-    """Somebody asked for the end of the run."""
-
-
-Input = StageFinished | SetBack | Answered | Extended | Progressed | TimedOut | Cancelled
-
-
-class Repeated(msgspec.Struct, frozen=True):
-    """The same answer came again: nothing changes, and it is acknowledged as the first was. `run` is as it stands."""
-
-    receipt: Receipt
-    run: Run
 
 
 # The verbs ----------------------------------------------------------------------------------------------
