@@ -1,7 +1,7 @@
-"""Carries one run: runs its stages, puts decisions into effect, tells who listens.
+"""Carries one run: runs its stages, makes its deliveries, puts decisions into effect.
 
-Every decision is appended before anybody is told of it. This module makes no rule (that is `_machine`) and keeps no
-timer (that is `_sweeper`).
+This module makes no rule (that is `_machine`), keeps no timer (that is `_sweeper`) and writes no log itself (that is
+`_scribe`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -19,8 +19,8 @@ from ._aftermath import Aftermath
 from ._channels import Hub
 from ._courier import Courier
 from ._directory import Directory
-from ._frames import numbered
 from ._overdue import reason_of
+from ._scribe import RETRY_AFTER, Scribe, Spawn
 from ._setbacks import SetBacks
 from .errors import (
     Expired,
@@ -29,10 +29,9 @@ from .errors import (
     NotWaiting,
     RequestError,
     StoreError,
-    StoreUnavailable,
     VersionConflict,
 )
-from .models import Append, Claim, Completed, Delivery, Entry, Failed, Outcome, Record, Settlement
+from .models import Claim, Completed, Delivery, Entry, Failed, Outcome, Record, Settlement
 from .pipeline import Stage
 from .ports import Clock, Notifier, Queue, RunLog, StageContext, StageMiddleware, StageRunner
 from .retry import RetryPolicy
@@ -40,13 +39,7 @@ from .time_limit import TimeLimit
 
 __all__ = ["RETRY_AFTER", "Runner", "answer_digest"]
 
-REMEMBERED = 1000  # waiting runs whose record is kept in memory
-RETRY_AFTER = 5.0  # seconds until work that broke off for a reason nobody foresaw is tried again
-REMEMBERED_BYTES = 64 * 1024  # of request and outputs, each
-
 logger = logging.getLogger("riverflow.runner")
-
-Spawn = Callable[[str, Coroutine[Any, Any, None]], None]
 
 
 def answer_digest(outcome: Completed | Failed) -> str:
@@ -85,8 +78,6 @@ class Runner:
     ) -> None:
         self._log = log
         self._queue = queue
-        self._hub = hub
-        self._notifier = notifier
         self._directory = directory
         self._courier = courier
         self._aftermath = aftermath
@@ -99,9 +90,8 @@ class Runner:
         self._cut = cut
         self._stopped = stopped
         self._notice = notice
-        self._observe = observe
-        self._waiting: dict[str, Record] = {}
         self._in_stage: dict[str, asyncio.Task[Any] | None] = {}
+        self._scribe = Scribe(log, hub, notifier, spawn=spawn, give_back=self.give_back, notice=notice, observe=observe)
         self.set_backs = SetBacks(self._set_back, self.give_back)
 
     # Verbs
@@ -111,7 +101,7 @@ class Runner:
         if not owned:  # its claim will be its first beginning
             run = msgspec.structs.replace(decision.record.run, generation=0)
             decision = msgspec.structs.replace(decision, record=msgspec.structs.replace(decision.record, run=run))
-        await self._append(decision, expected_version=None, owner=self._owner() if owned else "")
+        await self._scribe.append(decision, expected_version=None, owner=self._owner() if owned else "")
         if owned:
             self._spawn(decision.record.run.id, self._follow(decision))
 
@@ -145,7 +135,7 @@ class Runner:
         """Take a callback, or what its backend says before it. Runs that began to wait here are still in memory; where
         that memory is no longer true (another process was at work), the log has the last word. Raises NotFound and what
         the machine raises."""
-        record = self._waiting.get(run_id)
+        record = self._scribe.remembered(run_id)
         if record is not None and record.run.project_id == project_id:
             try:
                 return await self.apply(record, answered)
@@ -158,7 +148,7 @@ class Runner:
 
     def forget(self, run_id: str) -> None:
         """A run is no more: nothing of it is remembered."""
-        self._waiting.pop(run_id, None)
+        self._scribe.forget(run_id)
 
     async def take(self, claim: Claim) -> None:
         """Go on with claimed work: try a delivery, time a run out, or run its stage again."""
@@ -298,7 +288,7 @@ class Runner:
             await self._answer_in_process(delivery, answer.outcome, settlement, record)
             return
         number = await self._queue.settle(settlement)
-        self._tell(delivery.run_id, settlement.entries, number)
+        self._scribe.tell(delivery.run_id, settlement.entries, number)
         if settlement.due_at is not None:
             self._notice(settlement.due_at)
         if settlement.deliveries:
@@ -328,7 +318,7 @@ class Runner:
             await self._follow(decision)
         else:
             number = await self._queue.settle(settlement)
-            self._tell(delivery.run_id, settlement.entries, number)
+            self._scribe.tell(delivery.run_id, settlement.entries, number)
 
     # Effects
 
@@ -346,7 +336,7 @@ class Runner:
                 return decision
             try:
                 holder = self._owner() if owner is None else owner
-                await self._append(decision, expected_version=record.run.version, owner=holder, settled=settled)
+                await self._scribe.append(decision, expected_version=record.run.version, owner=holder, settled=settled)
             except VersionConflict:
                 if isinstance(taken, _machine.StageFinished | _machine.SetBack):
                     raise  # of a beginning that is over
@@ -363,70 +353,9 @@ class Runner:
             raise StoreError(f"run {record.run.id} has vanished from the store")
         return fresh
 
-    async def _append(
-        self,
-        decision: _machine.Decision,
-        *,
-        expected_version: int | None,
-        owner: str,
-        settled: Settlement | None = None,
-    ) -> None:
-        run = decision.record.run
-        append = Append(
-            run=run,
-            owner=owner,
-            entries=decision.entries,
-            expected_version=expected_version,
-            deliveries=decision.deliveries,
-            settled=settled,
-            closes=decision.closes,
-        )
-        try:
-            number = await self._log.append(append)
-        except (asyncio.CancelledError, StoreUnavailable) as error:
-            # Where the store has room for little things only, a provider must not be asked again and again meanwhile.
-            refused = isinstance(error, StoreUnavailable) and expected_version is not None
-            self._spawn(run.id, self._let_go(append, RETRY_AFTER if refused else 0.0))
-            raise
-        entries = decision.entries if settled is None else (*settled.entries, *decision.entries)
-        if expected_version is None:
-            self._hub.born(run.project_id, run.id)
-        self._remember(decision.record)
-        self._tell(run.id, entries, number)
-        if run.phase == "waiting" and run.deadline_at is not None:
-            self._notice(run.deadline_at)
-
-    async def _let_go(self, append: Append, delay: float) -> None:
-        """The caller was cancelled while his decision was being written, or told that it could not be, and it may be
-        written all the same: what it leased to this process is given back, so that somebody goes on with it."""
-        if append.run.phase == "running":
-            await self.give_back(append.run.id, None, delay)
-        for delivery in append.deliveries:
-            await self.give_back(append.run.id, delivery.id, 0.0)
-        self._hub.wake(append.run.id)
-
-    def _remember(self, record: Record) -> None:
-        """Keep the newest waiting runs, unless they are large: most are answered by a callback within seconds, here."""
-        self._waiting.pop(record.run.id, None)
-        if record.run.phase != "waiting":
-            return
-        size = len(bytes(record.request)) + sum(len(bytes(output.data)) for output in record.outputs)
-        if size <= REMEMBERED_BYTES:
-            self._waiting[record.run.id] = record
-            if len(self._waiting) > REMEMBERED:
-                del self._waiting[next(iter(self._waiting))]
-
     def told(self, run_id: str, entries: Sequence[Entry], first: int) -> None:
         """Somebody else here has written entries to a run: pass them on."""
-        self._tell(run_id, entries, first)
-
-    def _tell(self, run_id: str, entries: Sequence[Entry], first: int) -> None:
-        """Written, then told."""
-        if self._notifier is not None:
-            self._notifier.publish(run_id, first + len(entries) - 1)
-        self._hub.tell(run_id, entries, first)
-        if self._observe is not None:
-            self._observe(run_id, numbered(entries, first))
+        self._scribe.tell(run_id, entries, first)
 
 
 def _wrapped(
