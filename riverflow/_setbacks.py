@@ -63,5 +63,5 @@ class SetBacks:
         cut_off, self._cut_off = self._cut_off, []
         writing = (self._write(record, SetBack(), "") for record in cut_off)
         for record, error in zip(cut_off, await asyncio.gather(*writing, return_exceptions=True), strict=True):
-            if isinstance(error, StoreUnavailable):
+            if isinstance(error, Exception) and not isinstance(error, NotWaiting | VersionConflict):
                 logger.warning("run %s: that it was interrupted could not be written", record.run.id, exc_info=error)
