@@ -1,121 +1,183 @@
-"""How long the console's questions take over a store with a busy week behind it: the store is real, the pages are not.
+"""How long a person waits for each page of the console, with a busy week of runs in the store.
 
-Every question is asked as the console asks it, in this process and with nothing else to do.
+A server process of its own is asked over HTTP, by somebody who has logged in as the form does it; one page after the
+other, so nothing is measured but the page. What stands on a page is not looked at.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import statistics
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import msgspec
 
-from .._queries import Queries, wanted
-from ..builtin.sqlite.address import Address
-from ..builtin.sqlite.store import SqliteStore
-from ..builtin.system import SystemClock
-from ..ports import DeliveryFilter, Store
+from .control import BenchError, Child
+from .filled import project_of
 from .listed import WEEK, fill_listed
+from .payloads import API_KEY
+from .system import System
 
 __all__ = ["LIMIT_MS", "Answered", "console"]
 
 LIMIT_MS = 200.0
 """What a page may take."""
 
-PROJECT = "bench"
 TIMES = 9
-DAY = 86_400.0
+DEEP = 0.5  # of the week: how far back the page is that somebody has turned to
+_NOBODY = "http://127.0.0.1:8000"  # nothing is sent: nothing is due
+_TOKEN = re.compile(rb'name="token" value="([^"]+)"')
 
-Question = Callable[[], Awaitable[object]]
+_DOCUMENTS: Mapping[str, Callable[[int], dict[str, Any]]] = {
+    "structured_output": lambda n: {"name": f"film_{n}", "schema": {"type": "object", "required": ["title"]}},
+    "workflow": lambda n: {
+        "name": f"workflow_{n}",
+        "provider": "openai",
+        "model": "gpt-4o",
+        "event_name": f"event_{n}",
+        "structured_output_id": f"film_{n}",
+    },
+    "webhook": lambda n: {"url": f"{_NOBODY}/hook/{n}", "events": [f"event_{n}"], "enabled": False},
+    "key": lambda n: {"name": f"key {n}"},
+}
+"""What is configured beside the runs, a dozen of each."""
 
 
 class Answered(msgspec.Struct, frozen=True, kw_only=True):
-    """A question, and how long its answer took: the median and the worst of `TIMES`, in ms."""
+    """A page, and how long it took to come whole: the median and the worst of `TIMES`, in ms."""
 
-    question: str
+    page: str
     median_ms: float
     worst_ms: float
 
 
 async def console(folder: Path, *, runs: int, say: Callable[[str], None]) -> list[Answered]:
-    """Fill a store with so many runs and ask everything of it."""
+    """Fill a store with so many runs, and look at every page. Raises BenchError for a page that does not come."""
     path = folder / "console.db"
-    async with _opened(path):
-        pass
     began = time.perf_counter()
-    await asyncio.to_thread(fill_listed, path, PROJECT, runs)
+    async with _served(path) as url, _visitor(url) as visitor:
+        await _configure(visitor)
+    await asyncio.to_thread(fill_listed, path, project_of(path), runs)
     say(f"console: {runs} runs written in {time.perf_counter() - began:.0f} s, {path.stat().st_size / 1e6:.0f} MB")
-    answers: list[Answered] = []
-    async with _opened(path) as store:
-        for name, question in (await _questions(store)).items():
-            answers.append(await _asked(name, question))
-    worst = max(answers, key=lambda each: each.worst_ms)
-    say(f"console: the slowest is “{worst.question}”, {worst.worst_ms:.0f} ms")
+    async with _served(path) as url, _visitor(url) as visitor:
+        pages = await _pages(visitor)
+        await _log_in(visitor)
+        answers = [await _looked_at(visitor, name, page) for name, page in pages.items()]
+    worst = max(answers, key=lambda each: each.median_ms)
+    say(f"console: the slowest is “{worst.page}”, {worst.median_ms:.0f} ms")
     return answers
 
 
 @asynccontextmanager
-async def _opened(path: Path) -> AsyncIterator[Store]:
-    store = SqliteStore(Address(str(path)), SystemClock())
-    await store.open()
+async def _served(path: Path) -> AsyncIterator[str]:
+    """The base URL of a riverflow on that file, in a process of its own."""
+    system = System(kind="riverflow", mode="S", stub=_NOBODY, database=f"sqlite:///{path}")
+    child = await Child.start("riverflow", "riverflow.bench.system", system)
     try:
-        yield store
+        yield f"http://127.0.0.1:{child.ready['port']}/"
     finally:
-        await store.aclose()
+        await child.stop()
 
 
-async def _asked(name: str, question: Question) -> Answered:
+@asynccontextmanager
+async def _visitor(url: str) -> AsyncIterator[aiohttp.ClientSession]:
+    """A browser's part: it keeps its cookies, also those of an address."""
+    jar = aiohttp.CookieJar(unsafe=True)
+    async with aiohttp.ClientSession(url, cookie_jar=jar, timeout=aiohttp.ClientTimeout(60)) as visitor:
+        yield visitor
+
+
+async def _log_in(visitor: aiohttp.ClientSession) -> None:
+    """Read the form, send the key."""
+    form = _TOKEN.search(await _got(visitor, "console/login"))
+    if form is None:
+        raise BenchError("console: the login page has no form")
+    fields = {"token": form[1].decode(), "key": API_KEY}
+    async with visitor.post("console/login", data=fields, allow_redirects=False) as answer:
+        if answer.status != 303:
+            raise BenchError(f"console: the login was answered {answer.status}")
+
+
+async def _got(visitor: aiohttp.ClientSession, path: str) -> bytes:
+    async with visitor.get(path, allow_redirects=False) as answer:
+        body = await answer.read()
+        if answer.status != 200:
+            raise BenchError(f"console: {path} was answered {answer.status}")
+        return body
+
+
+async def _looked_at(visitor: aiohttp.ClientSession, name: str, path: str) -> Answered:
     taken: list[float] = []
     for _ in range(TIMES):
         began = time.perf_counter()
-        await question()
+        await _got(visitor, path)
         taken.append((time.perf_counter() - began) * 1000)
-    return Answered(question=name, median_ms=statistics.median(taken), worst_ms=max(taken))
+    return Answered(page=name, median_ms=statistics.median(taken), worst_ms=max(taken))
 
 
-async def _questions(store: Store) -> dict[str, Question]:
-    queries = Queries(store, SystemClock())
+async def _api(visitor: aiohttp.ClientSession, method: str, path: str, body: object = None) -> Any:
+    headers = {"authorization": f"Bearer {API_KEY}"}
+    async with visitor.request(method, path, json=body, headers=headers) as answer:
+        said = await answer.read()
+        if answer.status >= 300:
+            raise BenchError(f"console: {method} {path} was answered {answer.status}: {said[:500].decode()}")
+        return msgspec.json.decode(said)
+
+
+async def _configure(visitor: aiohttp.ClientSession) -> None:
+    for kind, document in _DOCUMENTS.items():
+        for number in range(12):
+            await _api(visitor, "POST", f"console/{kind}", document(number))
+
+
+async def _pages(visitor: aiohttp.ClientSession) -> dict[str, str]:
+    """Every page by what it shows, with the ids that are in the store."""
+
+    async def first(path: str) -> str:
+        found: str = next(iter((await _api(visitor, "GET", path))["data"][0].values()))
+        return found
+
     now = time.time()
-    old = (await queries.requests(PROJECT, wanted({"until": str(now - WEEK / 2)}), limit=1)).data[0].channel_id
-    return {
-        "overview": lambda: queries.overview(PROJECT),
-        "figures of an hour by minute": lambda: queries.stats(PROJECT, since=now - 3600, bucket=60),
-        "figures of a day by quarter of an hour": lambda: queries.stats(PROJECT, since=now - DAY, bucket=900),
-        "figures of a week by hour": lambda: queries.stats(PROJECT, since=now - WEEK),
-        "figures of one workflow, a week by hour": lambda: queries.stats(
-            PROJECT, since=now - WEEK, wanted=wanted({"workflow": "workflow_3"})
-        ),
-        **{
-            f"requests: {name}": _page(queries, filter)
-            for name, filter in {
-                "the newest": {},
-                "of every tag": {"tag": "all"},
-                "of one workflow": {"workflow": "workflow_3"},
-                "of one event": {"event_name": "event_5"},
-                "that failed": {"status": "error"},
-                "that wait": {"status": "ai_generated"},
-                "of one model that failed": {"status": "error", "model": "claude-sonnet"},
-                "of nobody": {"workflow": "nobody's"},
-                "of an hour last week": {"since": str(now - WEEK / 2), "until": str(now - WEEK / 2 + 3600)},
-                "by the beginning of an id": {"channel_id": old[:10]},
-                "by customer data": {"customer": "plan=pro"},
-                "by customer data that nobody has": {"customer": "user_id=nobody"},
-            }.items()
-        },
-        "requests: older than one in the middle": lambda: queries.requests(PROJECT, wanted({}), starting_after=old),
-        "requests: newer than one in the middle": lambda: queries.requests(PROJECT, wanted({}), ending_before=old),
-        "one request": lambda: queries.request(PROJECT, old),
-        "one request as a fixture": lambda: queries.fixture(PROJECT, old),
-        "deliveries": lambda: store.queue.find_deliveries(PROJECT, DeliveryFilter(), limit=50),
-        "dead letters": lambda: store.queue.find_deliveries(
-            PROJECT, DeliveryFilter(status=("dead", "expired")), limit=50
-        ),
+    old = await first(f"v1/requests?limit=1&until={now - WEEK * DEEP:.0f}")
+    letter, approval = await first("v1/deliveries?limit=1&status=dead"), await first("v1/approvals?limit=1")
+    asked = {
+        "unfiltered": "",
+        "that failed": "status=error",
+        "with the backend": "status=ai_generated",
+        "of one workflow": "workflow=workflow_3",
+        "of one event": "event_name=event_5",
+        "of one provider": "provider=anthropic",
+        "of one workflow and model that failed": "status=error&workflow=workflow_3&model=gpt-4o",
+        "of every kind": "tag=all",
+        "of the last hour": "since=1h",
+        "by the beginning of an id": f"q={old[:10]}",
+        "by customer data that many have": "q=plan%3Dpro",
+        "by customer data that a few have": "q=user_id%3Duser_77",
+        "by customer data that nobody has": "q=user_id%3Dnobody",
+        "a page in the middle": f"starting_after={old}",
+        "the page before that": f"ending_before={old}",
     }
-
-
-def _page(queries: Queries, filter: dict[str, str]) -> Question:
-    return lambda: queries.requests(PROJECT, wanted(filter))
+    return {
+        "overview": "console/",
+        "overview, a week": "console/?period=7d",
+        **{f"requests: {name}": f"console/requests?{query}" for name, query in asked.items()},
+        "one request": f"console/requests/{old}",
+        "dead letters": "console/dead-letters",
+        "dead letters: of one event": "console/dead-letters?q=event_11",
+        "one dead letter": f"console/dead-letters/{letter}",
+        "approvals": "console/approvals",
+        "one approval": f"console/approvals/{approval}",
+        "playground": "console/playground",
+        "workflows": "console/workflows",
+        "one workflow": "console/workflows/workflow_3",
+        "structured outputs": "console/structured-outputs",
+        "webhooks": "console/webhooks",
+        "API keys": "console/keys",
+        "settings": "console/settings",
+    }

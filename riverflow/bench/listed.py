@@ -1,5 +1,5 @@
-"""A store as an operator finds it after a busy week: runs of many kinds, some failed, some waiting, with their logs,
-deliveries and tallies, written in bulk past the store's own doors.
+"""A store as an operator finds it after a busy week: runs of many kinds, some failed, some waiting for a callback or a
+person, some whose webhook nobody took, with their logs, deliveries and tallies, written in bulk past the store's doors.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ SELECT i AS kind,
     CASE i % 7 WHEN 0 THEN 'claude-sonnet' WHEN 1 THEN 'gemini-pro' ELSE 'gpt-4o' END AS model,
     CASE WHEN i % 25 = 3 THEN 'error' WHEN i % 100 = 50 THEN 'ai_generated'
         WHEN i % 3 THEN 'completed' ELSE 'success' END AS status,
-    CASE WHEN i % 100 = 50 AND i % 25 <> 3 THEN 'waiting' ELSE 'done' END AS phase
+    CASE WHEN i = 150 THEN 'approval' WHEN i % 100 = 50 THEN 'waiting' ELSE 'done' END AS phase,
+    i % 200 = 11 AS dead
 FROM n
 """
 _SERIES = """
@@ -55,11 +56,14 @@ _RUNS = f"""
 INSERT INTO runs (id, project_id, workflow, event_name, status, stage, phase, version, generation, created_at,
     deadline_at, finished_at, newest, summary, series)
 {_LIVES}
-SELECT id, :project, workflow, nullif(event_name, ''), status, CASE phase WHEN 'done' THEN 'finalise' ELSE 'enrich' END,
-    phase, 3, 1, at, CASE phase WHEN 'waiting' THEN :now + 3600 END, CASE phase WHEN 'done' THEN at + seconds END, 4,
+SELECT id, :project, workflow, nullif(event_name, ''), status,
+    CASE phase WHEN 'done' THEN 'finalise' WHEN 'approval' THEN 'review' ELSE 'enrich' END,
+    CASE phase WHEN 'done' THEN 'done' ELSE 'waiting' END, 3, 1, at,
+    CASE WHEN phase <> 'done' THEN :now + 3600 END, CASE phase WHEN 'done' THEN at + seconds END, 4 + 6 * dead,
     printf('{{"tag":"%s","provider":"%s","model":"%s","duration_ms":%d,"prompt_tokens":120,"completion_tokens":340,'
-        || '"attempts":1,"customer":{{"user_id":"user_%d","plan":"pro"}}}}',
-        tag, provider, model, CAST(seconds * 900 AS INTEGER), i % 50000),
+        || '"attempts":1,"customer":{{"user_id":"user_%d","plan":"pro"}}%s}}',
+        tag, provider, model, CAST(seconds * 900 AS INTEGER), i % 50000,
+        CASE phase WHEN 'approval' THEN printf(',"approval":%.3f', at + 0.4) ELSE '' END),
     series
 FROM named
 """  # noqa: S608
@@ -68,15 +72,25 @@ INSERT INTO entries (run_id, number, public, checkpoint, data)
 {_LIVES}, k (number) AS (VALUES (1), (2), (4))
 SELECT id, number, number = 4, number < 4, CAST(
     CASE number
-        WHEN 1 THEN printf('[{{"kind":"run.accepted","at":%.3f,"attempt":1,"data":%s}}]', at, :accepted)
+        WHEN 1 THEN printf('[{{"kind":"run.accepted","at":%.3f,"attempt":1,"data":%s}}]', at,
+            CASE phase WHEN 'approval' THEN :accepted_to_review ELSE :accepted END)
         WHEN 2 THEN printf('[{{"kind":"stage.completed","at":%.3f,"stage":"generate","attempt":1,"data":%s}}]',
             at + 0.2, :completed)
         ELSE printf('[{{"kind":"delivery.attempted","at":%.3f,"stage":"generate","attempt":1,"data":%s}},'
             || '{{"kind":"%s","at":%.3f,"stage":"generate","attempt":1,"public":true,"data":%s}}]',
-            at + 0.4, printf(:attempted, i), CASE status WHEN 'error' THEN 'run.failed' ELSE 'run.completed' END,
+            at + 0.4, printf(:attempted, i), CASE status
+                WHEN 'error' THEN 'run.failed' WHEN 'ai_generated' THEN 'run.ai_generated' ELSE 'run.completed' END,
             at + 0.6, :final)
     END AS BLOB)
 FROM named CROSS JOIN k
+"""  # noqa: S608
+_TRIES = f"""
+INSERT INTO entries (run_id, number, public, checkpoint, data)
+{_LIVES}, k (number) AS (VALUES (5), (6), (7), (8), (9), (10))
+SELECT id, number, 0, 0, CAST(
+    printf('[{{"kind":"delivery.attempted","at":%.3f,"stage":"enrich","attempt":%d,"data":%s}}]',
+        at + 1 + (number - 5) * 60, number - 4, printf(:refused, i, iif(number = 10, 'dead', 'retrying'))) AS BLOB)
+FROM named CROSS JOIN k WHERE dead
 """  # noqa: S608
 _DELIVERIES = f"""
 INSERT INTO deliveries (id, run_id, project_id, stage, type, url, lane, body, created_at, due_at, event_name,
@@ -84,13 +98,14 @@ INSERT INTO deliveries (id, run_id, project_id, stage, type, url, lane, body, cr
 {_LIVES}
 SELECT printf('msg_%d', i), id, :project, 'enrich', 'task.ai_generated', 'https://backend.example.com/hook', 'http',
     CAST(:final AS BLOB), at, at, nullif(event_name, ''), printf('ep_%d', i % 5), 1, NULL,
-    CASE WHEN i % 200 = 11 THEN 'dead' ELSE 'delivered' END
+    iif(dead, 'dead', 'delivered')
 FROM named
 """  # noqa: S608
 _DUE = f"""
 INSERT INTO due (run_id, delivery_id, project_id, stage, lane, target, due_at, owner)
 {_LIVES}
-SELECT id, '', :project, 'enrich', '', '', :now + 3600, NULL FROM named WHERE phase = 'waiting'
+SELECT id, '', :project, iif(phase = 'waiting', 'enrich', 'review'), '', '', :now + 3600, NULL
+FROM named WHERE phase <> 'done'
 """  # noqa: S608
 _ENDED = """
 SELECT runs.series, whole.id, CAST(finished_at AS INTEGER), finished_at - created_at
@@ -110,6 +125,9 @@ _PLAN = (
     '"provider":"openai","model":"gpt-4o","event_name":"event_1","customer_data":{"user_id":"user_1","plan":"pro"}},'
     '"request":{"workflow":"workflow_1","messages":[{"role":"user","content":"a film"}]}}'
 )
+_REVIEWED = _PLAN.replace(
+    '{"name":"finalise"', '{"name":"review","kind":"approval","timeout":86400},{"name":"finalise"'
+)
 _COMPLETED = (
     '{"stage":"generate","data":{"title":"Inception","year":2010},"meta":{"provider":"openai","model":"gpt-4o",'
     '"duration_ms":900,"attempts":[{"provider":"openai","model":"gpt-4o","duration_ms":900,"success":true,'
@@ -119,6 +137,11 @@ _ATTEMPTED = (
     '{"delivery_id":"msg_%d","type":"task.ai_generated","url":"https://backend.example.com/hook",'
     '"outcome":"delivered","status":200,"duration_ms":80}'
 )
+_REFUSED = (
+    '{"delivery_id":"msg_%d","type":"task.ai_generated","url":"https://backend.example.com/hook",'
+    '"outcome":"%s","status":503,"duration_ms":80,"response":"upstream connect error or disconnect/reset before headers",'
+    '"response_headers":{"content-type":"text/plain","date":"Sat, 02 May 2026 12:00:00 GMT","server":"envoy"}}'
+)
 _FINAL = '{"status":"completed","data":{"title":"Inception"}}'
 
 
@@ -127,7 +150,8 @@ def fill_listed(path: Path, project: str, count: int) -> None:
     now = time.time()
     values = {
         "project": project, "now": now, "begin": now - WEEK, "pace": WEEK / count, "accepted": _PLAN,
-        "completed": _COMPLETED, "attempted": _ATTEMPTED, "final": _FINAL,
+        "accepted_to_review": _REVIEWED, "completed": _COMPLETED, "attempted": _ATTEMPTED, "refused": _REFUSED,
+        "final": _FINAL,
     }  # fmt: skip
     db = sqlite3.connect(path, isolation_level=None)
     try:
@@ -136,7 +160,7 @@ def fill_listed(path: Path, project: str, count: int) -> None:
             db.execute(statement, values)
         for first in range(0, count, _STEP):
             db.execute("BEGIN")
-            for statement in (_RUNS, _ENTRIES, _DELIVERIES, _DUE):
+            for statement in (_RUNS, _ENTRIES, _TRIES, _DELIVERIES, _DUE):
                 db.execute(statement, {**values, "first": first, "count": min(_STEP, count - first)})
             db.execute("COMMIT")
         _tally(db)

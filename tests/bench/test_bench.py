@@ -60,12 +60,16 @@ async def test_what_stands_beside_the_modes(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-async def test_the_console_s_questions_are_asked(tmp_path: Path) -> None:
-    report = await run(plan(tmp_path, "console"), lambda text: None)
-    assert {"overview", "one request", "dead letters"} < {each.question for each in report.console}
+async def test_every_page_of_the_console_is_looked_at(tmp_path: Path) -> None:
+    told: list[str] = []
+    report = await run(plan(tmp_path, "console"), told.append)
+    pages = {each.page for each in report.console}
+    assert {"overview", "one request", "one dead letter", "one approval", "playground", "settings"} < pages
+    assert {"requests: that failed", "requests: by customer data that nobody has"} < pages
     assert all(0 < each.median_ms <= each.worst_ms for each in report.console)
     assert "| the console over 3000 runs |" in table(report)
-    assert f"| {report.console[0].question} |" in table(report)
+    assert f"| {report.console[0].page} |" in table(report)
+    assert told[0].startswith("console: 3000 runs written")
 
 
 async def test_idle_subscribers_are_all_told(tmp_path: Path) -> None:
