@@ -5,7 +5,8 @@ It arranges what the log and the queue say; it asks neither, and reads no clock.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal
 
 import msgspec
@@ -81,7 +82,8 @@ class TryShown(msgspec.Struct, frozen=True, kw_only=True):
 
 class AttemptShown(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt of a delivery, ended at `at`. `status` is the HTTP status of the answer, `error` the code where there
-    was none; headers are None where they were not kept; `response` is the beginning of the answer's body."""
+    was none; `request_headers` are those that are known (None: nothing was sent to a URL), the answer's None where they
+    were not kept; `response` is the beginning of the answer's body."""
 
     number: int
     attempt: int
@@ -188,7 +190,6 @@ class _Attempted(msgspec.Struct):
     status: int | None = None
     error: str | None = None
     message: str | None = None
-    request_headers: dict[str, str] | None = None
     response_headers: dict[str, str] | None = None
     response: str | None = None
     next_attempt_at: str | None = None
@@ -200,6 +201,7 @@ class _Received(msgspec.Struct):
     via: str = "callback"
 
 
+_NOTHING: Mapping[int, dict[str, str]] = MappingProxyType({})
 _with_meta = msgspec.json.Decoder(_WithMeta)
 _meta = msgspec.json.Decoder(_Meta)
 _attempted = msgspec.json.Decoder(_Attempted)
@@ -290,13 +292,15 @@ def receipts_of(entries: Sequence[Entry]) -> tuple[ReceiptShown, ...]:
     )
 
 
-def deliveries_of(deliveries: Sequence[Delivery], entries: Sequence[Entry]) -> tuple[DeliveryShown, ...]:
-    """The run's deliveries, oldest first, each with its attempts."""
+def deliveries_of(
+    deliveries: Sequence[Delivery], entries: Sequence[Entry], sent: Mapping[int, dict[str, str]] = _NOTHING
+) -> tuple[DeliveryShown, ...]:
+    """The run's deliveries, oldest first, each with its attempts; `sent` are the headers of these by entry."""
     attempts: dict[str, list[AttemptShown]] = {}
     for entry in entries:
         if entry.kind == "delivery.attempted":
             said = _attempted.decode(entry.data)
-            attempts.setdefault(said.delivery_id, []).append(_attempt(entry, said))
+            attempts.setdefault(said.delivery_id, []).append(_attempt(entry, said, sent.get(entry.number)))
     return tuple(
         DeliveryShown(
             id=each.id,
@@ -317,7 +321,7 @@ def deliveries_of(deliveries: Sequence[Delivery], entries: Sequence[Entry]) -> t
     )
 
 
-def _attempt(entry: Entry, said: _Attempted) -> AttemptShown:
+def _attempt(entry: Entry, said: _Attempted, sent: dict[str, str] | None) -> AttemptShown:
     return AttemptShown(
         number=entry.number,
         attempt=entry.attempt or 1,
@@ -328,7 +332,7 @@ def _attempt(entry: Entry, said: _Attempted) -> AttemptShown:
         status=said.status,
         error=said.error,
         message=said.message,
-        request_headers=said.request_headers,
+        request_headers=sent,
         response_headers=said.response_headers,
         response=said.response,
         next_attempt_at=said.next_attempt_at,

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
 from .._machine import rebuild
 from ..errors import InvalidRequest, NotFound
-from ..models import Record, RunFilter, Standing
+from ..models import Delivery, Entry, Record, RunFilter, Standing
 from ..ports import Clock, RunPage, Store
 from ._detail import RequestDetail, deliveries_of, entries_of, receipts_of, stages_of, tries_of
 from ._excerpt import excerpt
@@ -32,6 +32,9 @@ MAX_PERIODS = 1500
 _ENTRIES = 1000  # of one run's log on a page
 _DAY = 86_400.0
 _LIVE = RunFilter(tags=DEFAULT_TAGS)
+
+SentHeaders = Callable[[str, Sequence[Delivery], Sequence[Entry]], Awaitable[Mapping[int, dict[str, str]]]]
+"""The headers of a project's attempts, by the number of their entry."""
 
 
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +56,8 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
 
 class Queries:
     """Questions about one store's runs. `lanes` is what this process can deliver to, `readers` counts who is connected
-    here to a run. A project id is always given; runs of another project do not exist for him who asks."""
+    here to a run, `sent` knows what went out. A project id is always given; runs of another project do not
+    exist for him who asks."""
 
     def __init__(
         self,
@@ -62,11 +66,13 @@ class Queries:
         *,
         lanes: Callable[[], Iterable[str]] = tuple,
         readers: Callable[[str], int] = lambda run_id: 0,
+        sent: SentHeaders | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._lanes = lanes
         self._readers = readers
+        self._sent = sent
 
     async def requests(
         self,
@@ -113,7 +119,8 @@ class Queries:
         if stored is None or not stored.checkpoints:
             raise _missing(channel_id)
         record = rebuild(stored.run, stored.checkpoints)
-        deliveries = deliveries_of(owed, page.entries)
+        sent = await self._sent(project_id, owed, page.entries) if self._sent is not None else {}
+        deliveries = deliveries_of(owed, page.entries, sent)
         now = self._clock.now()
         message = message_of(page.entries)
         return RequestDetail(

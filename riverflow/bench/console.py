@@ -60,9 +60,9 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
 async def console(folder: Path, *, runs: int, say: Callable[[str], None]) -> list[Answered]:
     """Fill a store with so many runs, and look at every page. Raises BenchError for a page that does not come."""
     path = folder / "console.db"
-    began = time.perf_counter()
     async with _served(path) as url, _visitor(url) as visitor:
         await _configure(visitor)
+    began = time.perf_counter()
     await asyncio.to_thread(fill_listed, path, project_of(path), runs)
     say(f"console: {runs} runs written in {time.perf_counter() - began:.0f} s, {path.stat().st_size / 1e6:.0f} MB")
     async with _served(path) as url, _visitor(url) as visitor:

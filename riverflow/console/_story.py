@@ -38,13 +38,15 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 
 def story_of(detail: RequestDetail) -> tuple[Told, ...]:
     """All entries that were read, in order."""
-    return tuple(_told(entry) for entry in detail.entries)
+    sent = {each.number: each.request_headers for owed in detail.deliveries for each in owed.attempts}
+    return tuple(_told(entry, sent.get(entry.number)) for entry in detail.entries)
 
 
-def _told(entry: Any) -> Told:
+def _told(entry: Any, sent: dict[str, str] | None) -> Told:
     data = _decoded(entry.data.text) if entry.data.whole else {}
     icon, tone, title, detail = _words(entry, data)
-    sections = tuple((name, data[key]) for key, name in _SECTIONS if data.get(key))
+    parts = data | {"request_headers": sent}
+    sections = tuple((name, parts[key]) for key, name in _SECTIONS if parts.get(key))
     return Told(
         number=entry.number,
         at=entry.at,

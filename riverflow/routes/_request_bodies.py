@@ -188,7 +188,8 @@ class TryBody(msgspec.Struct, kw_only=True):
 
 
 class AttemptBody(msgspec.Struct, kw_only=True):
-    """An attempt of a delivery, and what came of it."""
+    """An attempt of a delivery, and what came of it. `request_headers` are those that are known to have been sent:
+    signatures are not kept (`…`), nor is a header that cannot be told from what is."""
 
     number: int
     attempt: int

@@ -10,6 +10,7 @@ from .. import _links, _payloads, codec
 from .._callbacks import masked
 from .._deliveries import MAX_REPLAYED, Replayed
 from .._queries import moment
+from .._sent import Headers
 from ..errors import InvalidRequest
 from ..models import ADMIN, READ, Delivery, Entry, Json, canonical_id
 from ..ports import DeliveryFilter
@@ -42,13 +43,15 @@ class DeliveryItem(msgspec.Struct, kw_only=True):
 
 
 class DeliveryEntry(msgspec.Struct, kw_only=True):
-    """What happened to a delivery: an attempt (`delivery.attempted`), or that it was sent again, or given up."""
+    """What happened to a delivery: an attempt (`delivery.attempted`), or that it was sent again, or given up.
+    `request_headers` are those that an attempt was sent with, as far as they are known; signatures are not kept."""
 
     number: int
     at: str
     kind: str
     attempt: int | None
     data: Any
+    request_headers: dict[str, str] | None = None
 
 
 class DeliveryDetail(DeliveryItem, kw_only=True):
@@ -130,8 +133,9 @@ async def read_all(call: Call) -> Reply:
 
 async def read(call: Call) -> Reply:
     delivery, entries = await call.engine.deliveries.one(call.project_id, call.param("delivery_id"))
+    sent = await call.engine.sent.headers(call.project_id, (delivery,), entries)
     body = Json(_links.masked(masked(delivery.body)))
-    detail = DeliveryDetail(**_members(delivery), body=body, attempts=[_shown(each) for each in entries])
+    detail = DeliveryDetail(**_members(delivery), body=body, attempts=[_shown(each, sent) for each in entries])
     return Reply(codec.encode(detail))
 
 
@@ -210,13 +214,14 @@ def _members(delivery: Delivery) -> dict[str, Any]:
     }
 
 
-def _shown(entry: Entry) -> DeliveryEntry:
+def _shown(entry: Entry, sent: Headers) -> DeliveryEntry:
     return DeliveryEntry(
         number=entry.number,
         at=_payloads.iso(entry.at),
         kind=entry.kind,
         attempt=entry.attempt,
         data=entry.data,
+        request_headers=sent.get(entry.number),
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import datetime
 from typing import Any, Final
 
+from ... import codec
 from ...errors import InvalidRequest, NotFound, RequestError
 from ...models import canonical_id
 from .._answers import Answer, Page, Redirect
@@ -27,7 +27,7 @@ _WORDS: Final = {"pending": "Waiting", "delivered": "Delivered", "dead": "Dead",
 _FILTERS: Final = ("status", "endpoint", "event", "since", "q")
 _ROWS: Final = 25
 _NOTED: Final = dict.fromkeys(
-    ("outcome", "status", "response", "response_headers", "request_headers", "url", "next_attempt_at", "duration_ms")
+    ("outcome", "status", "response", "response_headers", "url", "next_attempt_at", "duration_ms")
 )
 
 
@@ -84,7 +84,7 @@ async def _list(
     back = bool(chosen.get("ending_before"))
     facts = {
         "letters": [_dated(each) for each in found["data"]],
-        "reasons": dict(zip(ids, await asyncio.gather(*(_reason(visit, each) for each in ids)), strict=True)),
+        "reasons": await _reasons(visit, found["data"]),
         "older": ids[-1] if ids and (found["has_more"] or back) else None,
         "newer": ids[0] if ids and (found["has_more"] if back else chosen.get("starting_after")) else None,
         "first_page": not (chosen.get("starting_after") or chosen.get("ending_before")),
@@ -134,17 +134,14 @@ def _members(params: dict[str, str]) -> dict[str, Any]:
     return {**params, "status": params["status"].split(",")}
 
 
-async def _reason(visit: Visit, delivery_id: str) -> str:
-    """What its last attempt came to, short."""
-    try:
-        found = await visit.house.ask(visit, "GET", _ONE, delivery_id=delivery_id)
-    except NotFound:
-        return ""  # it was forgotten a moment ago
-    return next((_came_to(each) for each in reversed(found["attempts"]) if each["kind"] == "delivery.attempted"), "")
+async def _reasons(visit: Visit, letters: list[dict[str, Any]]) -> dict[str, str]:
+    """What their last attempts came to, short."""
+    runs = {each["id"]: each["channel_id"] for each in letters}
+    last = await visit.house.engine.deliveries.last_attempts(visit.project_id, runs)
+    return {name: _came_to(codec.decode(last[name].data)) if name in last else "" for name in runs}
 
 
-def _came_to(attempt: dict[str, Any]) -> str:
-    data = attempt["data"]
+def _came_to(data: dict[str, Any]) -> str:
     status, error = data.get("status"), data.get("error")
     return f"HTTP {status}" if status and not error else str(data.get("message") or error or data.get("outcome") or "")
 
@@ -158,7 +155,7 @@ async def _page(visit: Visit, error: RequestError | None = None) -> Page:
         {
             **each,
             "at": _moment(each["at"]),
-            "came_to": _came_to(each),
+            "came_to": _came_to(each["data"]),
             "all": each["data"],
             "data": _NOTED | each["data"],
         }
