@@ -15,7 +15,7 @@ from . import _callbacks, _links
 from ._directory import ENDPOINT, Directory, Stored
 from ._settling import UNSENT
 from .hops import HOPS
-from .models import DEFAULT_SIGNERS, Delivery, Entry, MaybeJson, OutgoingMessage
+from .models import DEFAULT_SIGNERS, Delivery, Endpoint, Entry, MaybeJson, OutgoingMessage
 from .ports import Signer
 
 __all__ = ["HIDDEN", "Headers", "Sent"]
@@ -99,15 +99,16 @@ def _was_sent(said: _Attempted) -> bool:
 
 
 def _signers_of(said: _Attempted, began: float, endpoints: Mapping[str, Stored]) -> Sequence[str]:
-    """Who signed an attempt; nobody, where the endpoint is gone or was changed since. One that is defined in code
+    """Who signed an attempt; nobody, where the endpoint is gone or has had other signers. One that is defined in code
     counts as it is now."""
     if said.endpoint_id is None:
         return DEFAULT_SIGNERS
     stored = endpoints.get(said.endpoint_id)
-    if stored is None or (stored.updated_at is not None and stored.updated_at + _STALE > began):
+    if stored is None:
         return ()
-    signers: Sequence[str] = stored.value.signers
-    return signers
+    endpoint: Endpoint = stored.value
+    changed = endpoint.signers_since
+    return endpoint.signers if changed is None or began > changed + _STALE else ()
 
 
 def _signed(signer: Signer, message: OutgoingMessage, exact: bool) -> dict[str, str]:

@@ -78,7 +78,7 @@ SELECT id, number, number = 4, number < 4, CAST(
             at + 0.2, :completed)
         ELSE printf('[{"kind":"delivery.attempted","at":%.3f,"stage":"generate","attempt":1,"data":%s},'
             || '{"kind":"%s","at":%.3f,"stage":"generate","attempt":1,"public":true,"data":%s}]',
-            at + 0.4, printf(:attempted, i), CASE status
+            at + 0.4, iif(dead, printf(:refused, i, 'retrying'), printf(:attempted, i)), CASE status
                 WHEN 'error' THEN 'run.failed' WHEN 'ai_generated' THEN 'run.ai_generated' ELSE 'run.completed' END,
             at + 0.6, :final)
     END AS BLOB)
@@ -89,7 +89,7 @@ INSERT INTO entries (run_id, number, public, checkpoint, data)
 WITH k (number) AS (VALUES (5), (6), (7), (8), (9), (10))
 SELECT id, number, 0, 0, CAST(
     printf('[{"kind":"delivery.attempted","at":%.3f,"stage":"enrich","attempt":%d,"data":%s}]',
-        at + 1 + (number - 5) * 60, number - 4, printf(:refused, i, iif(number = 10, 'dead', 'retrying'))) AS BLOB)
+        at + 1 + (number - 5) * 60, number - 3, printf(:refused, i, iif(number = 10, 'dead', 'retrying'))) AS BLOB)
 FROM lives CROSS JOIN k WHERE dead
 """
 _DELIVERIES = """

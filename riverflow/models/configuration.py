@@ -119,7 +119,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     that sign beside `secret` until their overlap is over. `authorities` are root certificates (PEM) that are trusted
     for this endpoint beside the public ones. `retry` is how failed deliveries are tried again (a preset's name, a list
     of delays, or a RetryPolicy), `concurrency` how many are under way at once; where they are None the settings `retry`
-    and `endpoint_concurrency` count. `disabled_because` says why riverflow itself has switched it off.
+    and `endpoint_concurrency` count. `disabled_because` says why riverflow itself has switched it off, `signers_since`
+    (Unix seconds) since when it has these signers, where it had others before.
     """
 
     url: str
@@ -136,6 +137,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     retry: str | tuple[float, ...] | RetryPolicy | None = None
     concurrency: Annotated[int, msgspec.Meta(ge=1)] | None = None
     disabled_because: str | None = None
+    signers_since: float | None = None
 
     def __repr__(self) -> str:
         return f"Endpoint(id={self.id!r}, url={self.url!r}, enabled={self.enabled}, secret=…)"

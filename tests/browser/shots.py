@@ -25,6 +25,7 @@ SCREENFUL = ("requests", "keyboard")  # of the others the whole page is pictured
 FOLDER = Path(__file__).parents[2] / "docs" / "images"
 
 BAR = "document.body.style.position = 'relative'; document.querySelector('.rail').style.position = 'absolute'"
+RAIL = "document.querySelector('.rail').style.height = `${document.documentElement.scrollHeight}px`"
 
 Visit = Callable[[Scene, Page], Awaitable[None]]
 
@@ -49,6 +50,8 @@ class Album:
         scene.backend.down = True
         self.runs["fallback"] = await scene.submit("movie_suggestion", act="fall back", customer_data=customer)
         await scene.ended(self.runs["fallback"])
+        tried = scene.cast.entries[self.runs["fallback"]]
+        await scene.cast.until(lambda: sum(each.kind == "delivery.attempted" for each in tried) == 2, "both webhooks")
         failed = await scene.submit("movie_suggestion", customer_data={**customer, "mood": "bad"})
         self.runs["failed"] = failed
         await scene.ended(failed)
@@ -95,6 +98,11 @@ class Album:
             scene.clock.skip(310)
         scene.backend.down = False
         await scene.http.patch(f"/console/webhook/{endpoint}", json={"enabled": False})
+        for _ in range(100):  # the others are told in the end, and are asked at once again
+            if not (await scene.http.get("/v1/deliveries", params={"status": "pending"})).json()["data"]:
+                break
+            scene.clock.skip(60)
+            await asyncio.sleep(0.05)
 
     async def _playground(self, scene: Scene, page: Page) -> None:
         await page.goto(scene.console + "playground?workflow=movie_suggestion")
@@ -134,6 +142,8 @@ async def take(browser: Browser, scene: Scene, album: Album, folder: Path, only:
                 await page.wait_for_timeout(250)
                 if mobile:  # the bar of a phone stands at the end of the page, not across it
                     await page.evaluate(BAR)
+                elif name not in SCREENFUL:  # and the rail of a wide page goes down to its end
+                    await page.evaluate(RAIL)
                 picture = await page.screenshot(full_page=name not in SCREENFUL)
                 (folder / f"{name}-{look}.png").write_bytes(await small(blank, picture))
         await context.close()

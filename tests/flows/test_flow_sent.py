@@ -68,13 +68,15 @@ async def test_a_second_that_is_not_certain_is_left_out(tmp_path: Path) -> None:
         assert shown["request_headers"]["webhook-signature"] == HIDDEN
 
 
-async def test_of_an_endpoint_that_was_changed_since_it_is_not_said_who_signed(tmp_path: Path) -> None:
+async def test_of_an_endpoint_that_has_other_signers_since_it_is_not_said_who_signed(tmp_path: Path) -> None:
     async with open_world(tmp_path, answerer="none", clock=FakeClock(HALF)) as world, receiver(world, EVENT) as hook:
         await world.clock.advance(60)
         accepted = await world.submit()
         await world.wrote(accepted, "delivery.attempted")
         (shown,) = await attempts(world, accepted)
         assert shown["request_headers"].keys() > SECRETS
+        await hook.change(enabled=False, signers=["mr", "x-modelriver", "standard"])  # those that it has
+        assert (await attempts(world, accepted))[0] == shown
         await hook.change(signers=["mr"])
         (shown,) = await attempts(world, accepted)
         assert shown["request_headers"] == {
@@ -82,6 +84,7 @@ async def test_of_an_endpoint_that_was_changed_since_it_is_not_said_who_signed(t
             "riverflow-hops": "1",
             "riverflow-callback-token": HIDDEN,
         }
+        assert "signers_since" not in await hook.shown()
 
 
 async def test_a_handler_is_sent_no_request(tmp_path: Path) -> None:

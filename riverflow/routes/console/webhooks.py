@@ -83,6 +83,8 @@ class Webhooks(Resource):
         if not endpoint.signers:  # riverflow would send what the backend cannot know to be from here
             raise Unprocessable("signers: an endpoint needs at least one signer", extra={"param": "signers"})
         call.checks.signers(endpoint.signers)
+        if stored is not None and endpoint.signers != stored.value.signers:
+            endpoint = msgspec.structs.replace(endpoint, signers_since=call.directory.now())
         call.checks.authorities(endpoint.authorities)
         call.checks.retry(endpoint)
         if endpoint.enabled and endpoint.disabled_because is not None:
@@ -127,7 +129,7 @@ class Webhooks(Resource):
 
     def shown(self, call: Call, stored: Stored) -> dict[str, Any]:
         members = whole(stored.value)
-        del members["secret"]
+        del members["secret"], members["signers_since"]
         return {**members, "retired": retired_of(stored.value, call.directory.now()), **origin(stored)}
 
 
