@@ -27,7 +27,6 @@ from ._queries import Queries
 from ._recent import Recent
 from ._replays import replay
 from ._runner import RETRY_AFTER, Runner, answer_digest
-from ._sent import Sent
 from ._sweeper import Sweeper
 from ._trial import Trials
 from .errors import NotFound, Overloaded, StoreError, Unauthenticated, VersionConflict
@@ -82,10 +81,7 @@ class Engine:
         # Where nobody would tell of another process's writes, memory would not be known to be old.
         recent = Recent(parts.clock.monotonic) if parts.notifier is not None else None
         self.hub = Hub(parts.store.log, recent=recent)
-        self.sent = Sent(parts.directory, parts.signers)
-        self.queries = Queries(
-            parts.store, parts.clock, lanes=self._lanes, readers=self.hub.readers_of, sent=self.sent.headers
-        )
+        self.queries: Queries = parts.queries(lanes=self._lanes, readers=self.hub.readers_of)
         owner = parts.ids.opaque("proc")
         self._breakers: Breakers = Breakers(
             parts.clock.monotonic, freed=lambda seconds: self._sweeper.notice(parts.clock.now() + seconds)

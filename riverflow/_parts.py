@@ -6,7 +6,7 @@ Nothing is started here, and nothing decided.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -19,6 +19,8 @@ from ._directory import Directory
 from ._health import Health
 from ._idempotency import Idempotency
 from ._kept import Keeper
+from ._queries import Queries
+from ._sent import Sent
 from .config import Settings
 from .models import Entry
 from .ports import Clock, Handler, Ids, Notifier, Provider, Sender, Signer, StageMiddleware, StageRunner, Store
@@ -80,6 +82,10 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     def idempotency(self, owner: str) -> Idempotency:
         ttl = self.settings.idempotency_ttl
         return Idempotency(self.store.documents, self.clock, owner=owner, ttl=ttl)
+
+    def queries(self, *, lanes: Callable[[], Iterable[str]], readers: Callable[[str], int]) -> Queries:
+        sent = Sent(self.directory, self.signers)
+        return Queries(self.store, self.clock, lanes=lanes, readers=readers, sent=sent.headers)
 
     def deliveries(self, *, told: Told, notice: Callable[[float], None]) -> Deliveries:
         return Deliveries(self.store, self.directory, self.settings, self.clock, told=told, notice=notice)

@@ -119,7 +119,7 @@ class Queries:
         if stored is None or not stored.checkpoints:
             raise _missing(channel_id)
         record = rebuild(stored.run, stored.checkpoints)
-        sent = await self._sent(project_id, owed, page.entries) if self._sent is not None else {}
+        sent = await self.sent(project_id, owed, page.entries)
         deliveries = deliveries_of(owed, page.entries, sent)
         now = self._clock.now()
         message = message_of(page.entries)
@@ -142,6 +142,12 @@ class Queries:
             replayable=replayable(record),
             simulated=record.plan.simulated,
         )
+
+    async def sent(
+        self, project_id: str, deliveries: Sequence[Delivery], entries: Sequence[Entry]
+    ) -> Mapping[int, dict[str, str]]:
+        """The headers, as far as they are known, of the attempts among a run's entries, by number."""
+        return await self._sent(project_id, deliveries, entries) if self._sent is not None else {}
 
     async def fixture(self, project_id: str, channel_id: str) -> Fixture:
         """One request as a file to answer from. Raises NotFound."""

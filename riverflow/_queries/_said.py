@@ -26,7 +26,7 @@ class _Error(msgspec.Struct, frozen=True):
 
 
 class _FailedMessage(msgspec.Struct):
-    error: _Error = _Error()
+    error: _Error | None = _Error()  # None: what was said is forgotten, and the summary has the code
 
 
 class _Unattended(msgspec.Struct):
@@ -57,9 +57,9 @@ def message_of(entries: Sequence[Entry]) -> Json | None:
 
 
 def failure_of(entries: Sequence[Entry]) -> Failed | None:
-    """How the run has failed, where it has."""
+    """How the run has failed, where it has and that is not forgotten."""
     for entry in reversed(entries):
         if entry.kind == "run.failed":
             error = _failed.decode(entry.data).error
-            return Failed(code=error.code, message=error.message)
+            return Failed(code=error.code, message=error.message) if error is not None else None
     return None

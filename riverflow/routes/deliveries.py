@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -10,7 +11,6 @@ from .. import _links, _payloads, codec
 from .._callbacks import masked
 from .._deliveries import MAX_REPLAYED, Replayed
 from .._queries import moment
-from .._sent import Headers
 from ..errors import InvalidRequest
 from ..models import ADMIN, READ, Delivery, Entry, Json, canonical_id
 from ..ports import DeliveryFilter
@@ -133,7 +133,7 @@ async def read_all(call: Call) -> Reply:
 
 async def read(call: Call) -> Reply:
     delivery, entries = await call.engine.deliveries.one(call.project_id, call.param("delivery_id"))
-    sent = await call.engine.sent.headers(call.project_id, (delivery,), entries)
+    sent = await call.engine.queries.sent(call.project_id, (delivery,), entries)
     body = Json(_links.masked(masked(delivery.body)))
     detail = DeliveryDetail(**_members(delivery), body=body, attempts=[_shown(each, sent) for each in entries])
     return Reply(codec.encode(detail))
@@ -214,7 +214,7 @@ def _members(delivery: Delivery) -> dict[str, Any]:
     }
 
 
-def _shown(entry: Entry, sent: Headers) -> DeliveryEntry:
+def _shown(entry: Entry, sent: Mapping[int, dict[str, str]]) -> DeliveryEntry:
     return DeliveryEntry(
         number=entry.number,
         at=_payloads.iso(entry.at),

@@ -9,6 +9,7 @@ import pytest
 
 from riverflow._queries._detail import deliveries_of, entries_of, receipts_of, stages_of, tries_of
 from riverflow._queries._excerpt import excerpt
+from riverflow._queries._explain import explain
 from riverflow._queries._fixture import fixture_of
 from riverflow._queries._questions import replayable
 from riverflow._queries._said import failure_of, message_of, warnings_of
@@ -145,7 +146,10 @@ def test_a_log_whose_payloads_are_forgotten_is_shown_all_the_same() -> None:
     at = record("enrich", "done", "error", ("generate",), finished_at=NOW + 4)
     assert stages_of(at, forgotten) == stages_of(at, ENTRIES)
     assert tries_of(forgotten) == tries_of(ENTRIES)
-    assert failure_of(forgotten) == failure_of(ENTRIES)
+    assert failure_of(forgotten) is None  # its words are; its code stands in the summary
+    summary = msgspec.structs.replace(at.run.summary, error="too_old")
+    failed = msgspec.structs.replace(at, run=msgspec.structs.replace(at.run, summary=summary))
+    assert "(too_old)" in explain(failed, (), failure_of(forgotten), NOW + 5)
     assert warnings_of(forgotten) == warnings_of(ENTRIES)
     assert entries_of(forgotten)[1].data.text.startswith('{"stage":"generate","data":null,')
     owed = Delivery(
