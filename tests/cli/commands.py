@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Timer
 
-__all__ = ["run", "started", "until"]
+__all__ = ["ended", "run", "started", "until"]
 
 
 def _environ(folder: Path, extra: dict[str, str]) -> dict[str, str]:
@@ -19,7 +20,7 @@ def _environ(folder: Path, extra: dict[str, str]) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(("RIVERFLOW_", "OPENAI_", "COV_", "PYTEST_"))
     }
-    return {**kept, "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1", **extra}
+    return {**kept, "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1", **extra}
 
 
 def run(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -58,6 +59,16 @@ def started(folder: Path, *arguments: str, **environ: str) -> Iterator[subproces
                 process.kill()
     finally:
         overdue.cancel()
+
+
+def ended(process: subprocess.Popen[str], within: float) -> int:
+    """Wait for its end: the exit status. One that does not end says where each of its threads is."""
+    try:
+        return process.wait(within)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)  # PYTHONFAULTHANDLER
+        said = process.communicate(timeout=10)[0]
+        raise AssertionError(f"it has not ended within {within:g} s:\n{said}") from None
 
 
 def until(process: subprocess.Popen[str], wanted: str) -> str:

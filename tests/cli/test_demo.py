@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .commands import run, started, until
+from .commands import ended, run, started, until
 
 
 def test_once_prints_the_browsers_json_alone(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_the_backend_does_not_outlive_it(tmp_path: Path, end: signal.Signals) ->
         backend = int(re.findall(r"http://127\.0\.0\.1:(\d+)/webhooks/ai", told)[0])
         assert _listens(backend)
         process.send_signal(end)
-        status = process.wait(20)
+        status = ended(process, 20)
     deadline = time.monotonic() + 10
     while _listens(backend):
         assert time.monotonic() < deadline, "the backend still listens"
