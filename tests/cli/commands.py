@@ -23,6 +23,11 @@ def _environ(folder: Path, extra: dict[str, str]) -> dict[str, str]:
     return {**kept, "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1", **extra}
 
 
+def _heed_interrupts() -> None:
+    """Where the tests run in a shell's background, SIGINT is ignored, and their children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def run(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """`riverflow …` in `folder`, to its end."""
     return subprocess.run(
@@ -48,6 +53,7 @@ def started(folder: Path, *arguments: str, **environ: str) -> Iterator[subproces
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
         text=True,
+        preexec_fn=_heed_interrupts,
     )
     overdue = Timer(50, process.kill)  # ends a wait for a line that never comes
     overdue.start()
