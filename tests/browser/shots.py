@@ -18,6 +18,7 @@ from playwright.async_api import Browser, Page, async_playwright
 from .driver import CHROMIUM, LAUNCH, log_in
 from .scene import DAY, Scene, open_scene
 from .small import small
+from .test_approvals import hold
 
 WIDE = {"width": 1280, "height": 860}
 PHONE = {"width": 390, "height": 844}
@@ -59,6 +60,9 @@ class Album:
         scene.clock.skip(40)
         self.runs["waiting"] = await scene.submit("movie_suggestion", customer_data={**customer, "mood": "silent"})
         await scene.told(self.runs["waiting"])
+        for name in ("user_104", "user_117"):
+            self.runs["approval"] = await hold(scene, customer_data={**customer, "user_id": name})
+            scene.clock.skip(40)
         scene.clock.skip(75)
         self.runs["running"] = await scene.submit("support_reply", act="hold", customer_data=customer)
 
@@ -72,6 +76,8 @@ class Album:
             "playground": self._playground,
             "dead-letters": at("dead-letters"),
             "dead-letter": self._dead_letter,
+            "approvals": at("approvals"),
+            "approval": at(f"approvals/{self.runs['approval']}"),
             "workflows": at("workflows"),
             "workflow": at("workflows/new"),
             "structured-outputs": at("structured-outputs"),
