@@ -5,7 +5,6 @@ What the members mean, and whether they will do, is the API's to say.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -64,7 +63,3 @@ def json_field(visit: Visit, name: str, label: str) -> Any:
 def json_shown(value: Any) -> str:
     """A member as its field shows it; nothing where there is none."""
     return "" if value is None else json_text(value)
-
-
-def one_to_a_line(values: Iterable[str]) -> str:
-    return "\n".join(values)

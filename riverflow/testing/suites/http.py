@@ -23,9 +23,4 @@ class HttpClientSuite(Exchange, Guarding, Tls, Hostile):
 
     `options` are `settings`, `clock`, `resolve` (host and port to address texts), `authorities` (PEM to trust, or
     None), and the time limits `connect` and `read` in seconds.
-
-    `aborts` says whether a caller who is cancelled takes the connection with him, before the answer's headers came as
-    well; set it False for a client that cannot: it must then let go when the request's time is over.
-    `hurries` says whether an answer that stops midway is given up after `read` seconds; set it False for a client that
-    waits until the request's time is over.
     """

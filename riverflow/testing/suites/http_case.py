@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
@@ -42,9 +42,6 @@ def names(**known: Sequence[Any]) -> Resolve:
 
 class HttpCase:
     """The fixtures; see `HttpClientSuite` for how a client is built."""
-
-    aborts: ClassVar[bool] = True
-    hurries: ClassVar[bool] = True
 
     pytestmark = pytest.mark.anyio
 

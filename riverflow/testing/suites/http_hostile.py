@@ -156,8 +156,6 @@ class Hostile(HttpCase):
     @pytest.mark.parametrize("again", [b"0" * 1000, b"2;" + b"y" * 1000], ids=["size", "extension"])
     async def test_an_endless_chunk_head_ends(self, client: HttpClient, receiver: Receiver, again: bytes) -> None:
         """Sender case 25."""
-        if not self.aborts and again[:2] == b"00":
-            pytest.skip("this client reads an endless chunk size for as long as it comes")
         flood = Flood(CHUNKED, again)
         receiver.replies(flood)
         code = await self.refused(client, self.post(receiver.url(), timeout=0.5))
@@ -223,8 +221,6 @@ class Hostile(HttpCase):
     @pytest.mark.parametrize("said", [b"", b"half"], ids=["head", "body"])
     async def test_an_answer_that_stops_midway_is_given_up(self, make: Make, receiver: Receiver, said: bytes) -> None:
         """Sender case 24: the limit for one read, within the request's total."""
-        if not self.hurries:
-            pytest.skip("this client waits for the rest until the request's time is over")
 
         async def stopping(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             writer.write(OK + b"Content-Length: 20\r\n\r\n" + said)
