@@ -13,6 +13,7 @@ import re
 
 import msgspec
 
+from ._macs import mac
 from .errors import NotFound
 from .models import Project
 
@@ -81,8 +82,7 @@ def masked(text: bytes) -> bytes:
 
 
 def _mac(secret: str, claims: bytes) -> str:
-    mac = hmac.digest(secret.encode("utf-8"), b"approval\0" + claims, "sha256")
-    return _written(mac[:_MAC_BYTES])
+    return _written(mac(secret, b"approval\0" + claims)[:_MAC_BYTES])
 
 
 def _written(data: bytes) -> str:

@@ -12,7 +12,8 @@ import msgspec
 
 from . import _operations, _payloads, _simulation, _summaries, codec
 from ._claim_check import fitting
-from .models import Completed, Delivery, Entry, Failed, Json, Output, Plan, Record, Run, Summary, Target, lane_of
+from ._owed import owed
+from .models import Completed, Delivery, Entry, Failed, Json, Output, Plan, Record, Run, Summary, Target
 from .pipeline import FINALISE, HAND_OFF, Stage
 
 __all__ = ["Decision", "Routing", "current_stage", "end_badly", "end_well", "hand_off", "stage_done"]
@@ -162,30 +163,21 @@ def _deliveries(
     now: float,
     expires_at: float | None,
 ) -> tuple[Delivery, ...]:
-    """One delivery per target. Its id follows from run, stage and place, so that no restart can mint a second one;
-    it has no dots (Standard Webhooks signs `id.timestamp.body`)."""
     if not targets:
         return ()
-    place = record.plan.stages.index(stage)
-    head = f"msg_{record.run.id.replace('-', '')}_{place}"
-    fitted = fitting(body, record)
-    return tuple(
-        Delivery(
-            id=f"{head}_{number}",
-            run_id=record.run.id,
-            project_id=record.run.project_id,
-            stage=stage.name,
-            type=type,
-            event_name=event_name,
-            url=target.url,
-            lane=lane_of(target.url),
-            endpoint_id=target.endpoint_id,
-            body=_payloads.written(body if target.url.startswith("local:") else fitted, target),
-            created_at=now,
-            due_at=now,
-            expires_at=expires_at,
-        )
-        for number, target in enumerate(targets)
+    run = record.run
+    return owed(
+        targets,
+        body,
+        now,
+        name=f"msg_{run.id.replace('-', '')}_{record.plan.stages.index(stage)}",
+        run_id=run.id,
+        project_id=run.project_id,
+        stage=stage.name,
+        type=type,
+        event_name=event_name,
+        expires_at=expires_at,
+        afar=fitting(body, record),
     )
 
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from . import _payloads, codec
-from .models import Delivery, Failed, Json, Record, Target, lane_of
+from ._owed import owed
+from .models import Delivery, Failed, Json, Record, Target
 from .pipeline import Stage
 
 __all__ = ["approval_requested", "callback_overdue", "operation", "run_failed"]
@@ -39,7 +38,7 @@ def approval_requested(
     if record.plan.simulated:
         return ()  # whoever tries it finds it in the console
     data = codec.splice(channel_id=run.id, workflow=run.workflow, event=run.event_name, stage=stage.name, **said)
-    told = operation(
+    return operation(
         "approval.requested",
         Json(data),
         now,
@@ -49,8 +48,8 @@ def approval_requested(
         project_id=run.project_id,
         stage=stage.name,
         event_name=run.event_name,
+        expires_at=run.deadline_at,
     )
-    return tuple(msgspec.structs.replace(each, expires_at=run.deadline_at) for each in told)
 
 
 def operation(
@@ -64,28 +63,24 @@ def operation(
     project_id: str,
     stage: str,
     event_name: str | None,
+    expires_at: float | None = None,
 ) -> tuple[Delivery, ...]:
     """One delivery to each target, in the envelope `{type, timestamp, channel_id, data}`. Their ids follow from
     `name`, which is given once."""
     if not targets:
         return ()
     body = codec.splice(type=type, timestamp=_payloads.iso(now), channel_id=run_id, data=said)
-    return tuple(
-        Delivery(
-            id=f"{name}_{number}",
-            run_id=run_id,
-            project_id=project_id,
-            stage=stage,
-            type=type,
-            event_name=event_name,
-            url=target.url,
-            lane=lane_of(target.url),
-            endpoint_id=target.endpoint_id,
-            body=_payloads.written(body, target),
-            created_at=now,
-            due_at=now,
-        )
-        for number, target in enumerate(targets)
+    return owed(
+        targets,
+        body,
+        now,
+        name=name,
+        run_id=run_id,
+        project_id=project_id,
+        stage=stage,
+        type=type,
+        event_name=event_name,
+        expires_at=expires_at,
     )
 
 

@@ -9,10 +9,10 @@ import base64
 import binascii
 import hmac
 import math
-from functools import lru_cache
 
 import msgspec
 
+from ._macs import mac
 from .errors import Unauthenticated
 from .models import Project, TokenClaims
 
@@ -92,14 +92,7 @@ def _decode(part: bytes) -> bytes:
 
 
 def _signature(signed: bytes, secret: str) -> bytes:
-    state = _keyed(secret).copy()
-    state.update(signed)
-    return _encode(state.digest())
-
-
-@lru_cache(maxsize=1024)  # by project: with the key set up anew, a signature takes 11 µs instead of 4
-def _keyed(secret: str) -> hmac.HMAC:
-    return hmac.new(secret.encode("utf-8"), digestmod="sha256")
+    return _encode(mac(secret, signed))
 
 
 def _invalid() -> Unauthenticated:
