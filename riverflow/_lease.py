@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable
 
 from .errors import StoreError
@@ -26,6 +27,7 @@ class Lease:
         self._queue = queue
         self._clock = clock
         self._former: str | None = None  # the name before, while work is still held under that
+        self._runs_out = -math.inf
         self._doubt = asyncio.Event()
 
     async def keep(self) -> None:
@@ -41,6 +43,12 @@ class Lease:
         """Raises StoreError."""
         for name in self._names:
             await self._beat(name)
+
+    async def hold(self, now: float) -> None:
+        """Renew it if it has run out by `now`: a clock that was set, or a store that was away, may have ended it before
+        its time, and who claims then would claim what he has in hand. Raises StoreError."""
+        if self._runs_out <= now:
+            await self.renew()
 
     async def release(self) -> None:
         """Give back all that is held, and the lease. Raises StoreError."""
@@ -76,6 +84,7 @@ class Lease:
     async def _beat(self, name: str) -> None:
         now = self._clock.now()
         await self._queue.heartbeat(name, now, now + self.seconds)
+        self._runs_out = now + self.seconds
 
     async def _insist(self, ask: Callable[[str], Awaitable[None]], name: str) -> None:
         while True:

@@ -97,6 +97,7 @@ class Sweeper:
         limit, lanes = (min(room, BATCH), tuple(self._lanes())) if room > 0 else (RESERVE, ())
         allowed = self._receivers.allowed() if self._receivers is not None else {}
         now = self._clock.now()
+        await self.lease.hold(now)
         claims = await self._queue.claim_due(self.lease.owner, now, lanes=lanes, limit=limit, allowed=allowed)
         for claim in claims:
             self._take(claim)

@@ -219,6 +219,21 @@ async def test_a_renewal_that_fails_does_not_end_the_renewing(scene: Scene, capl
     assert "lease" in caplog.text
 
 
+async def test_nothing_is_claimed_on_a_lease_that_has_run_out(scene: Scene) -> None:
+    """A clock that is set forth ends the lease of a process that lives: what it has in hand would be anybody's, its own
+    sweeper's before all."""
+    scene.due_in(3)
+    async with scene.running(scene.sweeper.run):
+        assert [now - scene.start for _, now, _ in scene.queue.heartbeats] == [0]
+        await scene.clock.advance(3)
+        assert len(scene.queue.heartbeats) == 1, "while it lasts, renewing is not the sweeper's"
+        scene.due_in(4)
+        scene.sweeper.notice(scene.start + 4)
+        await scene.clock.leap(LEASE)
+        assert [now - scene.start for _, now, _ in scene.queue.heartbeats] == [0, 3 + LEASE]
+        assert len(scene.taken) == 2
+
+
 class Receivers:
     """The part of the breakers that the sweeper asks: one receiver with room for two, one whose breaker is open."""
 
