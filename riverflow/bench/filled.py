@@ -24,10 +24,10 @@ _STEP = 20_000
 
 _RUNS = """
 INSERT INTO runs (id, project_id, workflow, event_name, status, stage, phase, version, generation, created_at,
-    deadline_at, finished_at, newest)
+    deadline_at, finished_at, summary, series)
 WITH RECURSIVE n (i) AS (SELECT :first UNION ALL SELECT i + 1 FROM n WHERE i + 1 < :first + :count)
 SELECT printf('01000000-0000-7000-8000-%012x', i), :project, 'bench', 'bench_event', :status, :stage, :phase, 3, 1,
-    :now - 86400 + i * 0.001, :deadline, :finished, :entries
+    :now - 86400 + i * 0.001, :deadline, :finished, '{}', 0
 FROM n
 """
 _ENTRIES = """

@@ -55,11 +55,11 @@ SELECT *, printf('%08x-%04x-7000-8000-%012x', ms >> 16, ms & 65535, i) AS id FRO
 """
 _RUNS = """
 INSERT INTO runs (id, project_id, workflow, event_name, status, stage, phase, version, generation, created_at,
-    deadline_at, finished_at, newest, summary, series)
+    deadline_at, finished_at, summary, series)
 SELECT id, :project, workflow, nullif(event_name, ''), status,
     CASE phase WHEN 'done' THEN 'finalise' WHEN 'approval' THEN 'review' ELSE 'enrich' END,
     CASE phase WHEN 'done' THEN 'done' ELSE 'waiting' END, 3, 1, at,
-    CASE WHEN phase <> 'done' THEN :now + 3600 END, CASE phase WHEN 'done' THEN at + seconds END, 4 + 6 * dead,
+    CASE WHEN phase <> 'done' THEN :now + 3600 END, CASE phase WHEN 'done' THEN at + seconds END,
     printf('{"tag":"%s","provider":"%s","model":"%s","duration_ms":%d,"prompt_tokens":120,"completion_tokens":340,'
         || '"attempts":1,"customer":{"user_id":"user_%d","plan":"pro"}%s}',
         tag, provider, model, CAST(seconds * 900 AS INTEGER), i % 50000,

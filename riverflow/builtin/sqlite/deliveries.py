@@ -20,7 +20,6 @@ _CONDITIONS = {
     "run_id": "run_id = :run_id",
     "endpoint_id": "endpoint_id = :endpoint_id",
     "event": "(event_name = :event OR type = :event)",
-    "status": "status IN (SELECT value FROM json_each(:status))",
 }
 
 
@@ -82,7 +81,6 @@ def requeue(
     if entry is None:
         return newest
     db.execute(query("write_entries"), entries_row(again.run_id, newest + 1, (entry,)))
-    db.execute(query("move_newest"), (again.run_id, newest + 1))
     return newest + 1
 
 
@@ -98,7 +96,7 @@ def _statement(wanted: DeliveryFilter, values: dict[str, Any], backwards: bool) 
     conditions = []
     for name in ("run_id", "endpoint_id", "event", "status"):
         if value := getattr(wanted, name):
-            conditions.append(_CONDITIONS[name])
+            conditions.append(query("of_status") if name == "status" else _CONDITIONS[name])
             values[name] = encode(value).decode() if name == "status" else value
     index, implied = _index(wanted)
     text = query("deliveries_page_back" if backwards else "deliveries_page")
@@ -113,5 +111,5 @@ def _index(wanted: DeliveryFilter) -> tuple[str, tuple[str, ...]]:
     if wanted.status == ("pending",):  # `due` is small, and has all that is pending
         return "sqlite_autoindex_deliveries_1", ("id IN (SELECT delivery_id FROM due WHERE delivery_id <> '')",)
     if wanted.status and _DEAD.issuperset(wanted.status):
-        return "deliveries_dead", ("status IN ('dead', 'expired')",)
+        return "deliveries_dead", ("deliveries.status IN ('dead', 'expired')",)
     return ("deliveries_by_time" if wanted.endpoint_id is None else "deliveries_of_endpoint"), ()

@@ -60,7 +60,6 @@ class _Ledger:
         self._series: dict[int, Row] = {}
         self._tallies = Tallies()
         self._runs: dict[str, Row] = {}
-        self._told: dict[str, Head] = {}
         self._entries: list[Row] = []
         self._deliveries: list[Row] = []
         self._ended: dict[str, Row] = {}
@@ -74,7 +73,7 @@ class _Ledger:
         first = head.newest + 1
         self._log(run.id, head, append.entries if settled is None else (*settled.entries, *append.entries))
         head.version = run.version
-        self._runs[run.id] = run_row(run, head.newest, self._listed(run))
+        self._runs[run.id] = run_row(run, self._listed(run))
         if settled is not None:
             self._end_attempt(head, settled)
         if append.closes is not None:
@@ -90,7 +89,6 @@ class _Ledger:
             return 0
         first = head.newest + 1
         self._log(settlement.run_id, head, settlement.entries)
-        self._told[settlement.run_id] = head
         self._end_attempt(head, settlement)
         return first
 
@@ -99,7 +97,6 @@ class _Ledger:
         bulk = _bulk()
         self._count(db, bulk)
         bulk["write_runs"].write(db, self._runs.values())
-        bulk["move_newest"].write(db, ((run_id, head.newest) for run_id, head in self._told.items()))
         bulk["write_entries"].write(db, self._entries)
         bulk["write_deliveries"].write(db, self._deliveries)
         bulk["change_deliveries"].write(db, self._ended.values())
@@ -168,10 +165,11 @@ class _Ledger:
                 self._change((run_id, delivery_id), owed, "expired")
 
     def _change(self, key: Key, owed: Owed, status: DeliveryStatus) -> None:
-        """A delivery has ended."""
+        """A delivery has ended. That it went well is told by its row in `due`, which goes."""
+        if status != "delivered" or owed.status != "pending":
+            self._ended[key[1]] = (key[1], status, owed.attempt, NO_NUMBER)
         owed.status = status
         self._gone.add(key)
-        self._ended[key[1]] = (key[1], status, owed.attempt, NO_NUMBER)
 
     def _owe(self, head: Head, delivery: Delivery, owner: str) -> None:
         head.deliveries[delivery.id] = Owed(delivery.attempt, delivery.status, delivery.stage)
@@ -210,7 +208,6 @@ def _bulk() -> dict[str, Bulk]:
         "write_series",
         "write_tallies",
         "write_runs",
-        "move_newest",
         "write_entries",
         "write_deliveries",
         "change_deliveries",

@@ -32,7 +32,9 @@ def migrations() -> tuple[str, ...]:
 @cache
 def _queries() -> dict[str, str]:
     _, *parts = _NAME.split(_read("queries.sql"))
-    return {name: _statement(block) for name, block in zip(parts[::2], parts[1::2], strict=True)}
+    found = {name: _statement(block) for name, block in zip(parts[::2], parts[1::2], strict=True)}
+    status = found["delivery_status"]
+    return {name: text.replace("{delivery_status}", status) for name, text in found.items()}
 
 
 def _statement(block: str) -> str:

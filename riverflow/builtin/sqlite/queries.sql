@@ -4,24 +4,35 @@
 -- A statement whose VALUES are one row may be repeated for many rows (bulk.py); in it '' and -1 stand for what is absent,
 -- because Python's sqlite3 takes 0.9 µs to bind a None and 0.06 to bind a number. Lists of ids are JSON arrays.
 
+-- delivery_status --
+-- How a delivery stands. Other statements have this in the place of its name in braces.
+CASE WHEN deliveries.status <> 'pending' THEN deliveries.status
+    WHEN EXISTS (SELECT 1 FROM due WHERE due.run_id = deliveries.run_id AND due.delivery_id = deliveries.id) THEN 'pending'
+    ELSE 'delivered' END
+
+-- of_status --
+-- A condition: deliveries that stand so.
+{delivery_status} IN (SELECT value FROM json_each(:status))
+
 -- run_heads --
 -- The id of the last run of all, and what deciding an append or a settlement needs to know of the runs of a group, as one row
 -- of JSON: a row each would be a turn of the GIL each.
 SELECT coalesce((SELECT max(id) FROM runs), ''), CAST(json_group_array(json_array(
-    id, project_id, version, generation, newest, json(CASE phase WHEN 'done' THEN 'true' ELSE 'false' END),
-    json((SELECT json_group_array(json_array(deliveries.id, attempt, deliveries.status, deliveries.stage))
+    id, project_id, version, generation, coalesce((SELECT max(number) FROM entries WHERE run_id = runs.id), 0),
+    json(CASE phase WHEN 'done' THEN 'true' ELSE 'false' END),
+    json((SELECT json_group_array(json_array(deliveries.id, attempt, {delivery_status}, deliveries.stage))
         FROM deliveries INDEXED BY deliveries_of_run WHERE run_id = runs.id)))) AS BLOB)
 FROM runs WHERE id IN (SELECT value FROM json_each(?))
 
 -- write_runs --
 -- New runs, and new states of known ones; what a run was accepted with does not change.
 INSERT INTO runs (id, project_id, workflow, event_name, status, stage, phase, version, generation, created_at,
-    deadline_at, finished_at, newest, summary, series)
-VALUES (?, ?, ?, nullif(?, ''), ?, ?, ?, ?, ?, ?, nullif(?, -1), nullif(?, -1), ?, ?, ?)
+    deadline_at, finished_at, summary, series)
+VALUES (?, ?, ?, nullif(?, ''), ?, ?, ?, ?, ?, ?, nullif(?, -1), nullif(?, -1), ?, ?)
 ON CONFLICT (id) DO UPDATE SET
     event_name = excluded.event_name, status = excluded.status, stage = excluded.stage, phase = excluded.phase,
     version = excluded.version, deadline_at = excluded.deadline_at, finished_at = excluded.finished_at,
-    newest = excluded.newest, summary = excluded.summary, series = excluded.series
+    summary = excluded.summary, series = excluded.series
 
 -- write_series --
 -- Words that no run has had before; another process may have written them meanwhile.
@@ -40,10 +51,6 @@ ON CONFLICT (span, series, at, duration_class) DO UPDATE SET
 -- Minutes that are summed up in their hours for long.
 DELETE FROM tallies WHERE span = 60 AND series IN (SELECT id FROM series) AND at < ?
 
--- move_newest --
--- The newest entry number of runs whose state did not change.
-UPDATE runs SET newest = moved.column2 FROM (VALUES (?, ?)) AS moved WHERE id = moved.column1
-
 -- write_entries --
 -- What each decision adds to a log, numbered already.
 INSERT INTO entries (run_id, number, public, checkpoint, data)
@@ -56,7 +63,7 @@ INSERT INTO deliveries (id, run_id, project_id, stage, type, url, lane, body, cr
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), nullif(?, ''), ?, nullif(?, -1), ?)
 
 -- change_deliveries --
--- How attempts ended; an absent value leaves a column as it is.
+-- How attempts ended that did not end well; an absent value leaves a column as it is.
 UPDATE deliveries SET
     status = changed.column2,
     attempt = coalesce(nullif(changed.column3, -1), attempt),
@@ -91,7 +98,8 @@ SELECT number, data FROM entries WHERE run_id = :run_id AND checkpoint ORDER BY 
 
 -- newest_entry --
 -- The number of a run's newest entry.
-SELECT newest FROM runs WHERE id = :run_id AND project_id = :project_id
+SELECT coalesce((SELECT max(number) FROM entries WHERE run_id = runs.id), 0)
+FROM runs WHERE id = :run_id AND project_id = :project_id
 
 -- entries_after --
 -- The rows of a run's log in which there may be entries after a number. They are read one by one, as many as fill a page.
@@ -216,8 +224,10 @@ SELECT CAST(json_group_array(id) AS BLOB)
 FROM (
     SELECT id FROM runs
     WHERE finished_at < :before AND (:given_up_after IS NULL OR NOT EXISTS (
-        SELECT 1 FROM deliveries WHERE deliveries.run_id = runs.id
-            AND (status = 'pending' OR (status IN ('dead', 'expired') AND due_at > :given_up_after))))
+        SELECT 1 FROM due WHERE due.run_id = runs.id
+        UNION ALL
+        SELECT 1 FROM deliveries INDEXED BY deliveries_of_run WHERE deliveries.run_id = runs.id
+            AND deliveries.status IN ('dead', 'expired') AND due_at > :given_up_after))
     ORDER BY finished_at LIMIT :limit)
 
 -- prune_entries --
@@ -256,7 +266,7 @@ UPDATE entries SET data = ? WHERE rowid = ?
 
 -- strip_deliveries --
 -- Forget what a run's deliveries said. A dead one is kept whole until the run goes: it may have to be sent again.
-UPDATE deliveries SET body = x'7b7d' WHERE run_id = ? AND status = 'delivered'
+UPDATE deliveries SET body = x'7b7d' WHERE run_id = ? AND {delivery_status} = 'delivered'
 
 -- strip_run --
 -- What is left of a run's summary.
@@ -336,7 +346,7 @@ FROM deliveries WHERE id IN (SELECT value FROM json_each(?))
 -- deliveries_of_run --
 -- All that was ever owed for a run, oldest first.
 SELECT id, run_id, project_id, stage, type, url, lane, body, created_at, due_at, event_name, endpoint_id, attempt,
-    expires_at, status
+    expires_at, {delivery_status}
 FROM deliveries INDEXED BY deliveries_of_run WHERE run_id = :run_id AND project_id = :project_id ORDER BY created_at, rowid
 
 -- postpone_delivery --
@@ -394,7 +404,7 @@ WHERE ((due.owner IS NULL AND due.due_at <= :now)
 -- delivery --
 -- One delivery, whole.
 SELECT id, run_id, project_id, stage, type, url, lane, body, created_at, due_at, event_name, endpoint_id, attempt,
-    expires_at, status
+    expires_at, {delivery_status}
 FROM deliveries WHERE id = :delivery_id AND project_id = :project_id
 
 -- delivery_place --
@@ -404,7 +414,7 @@ SELECT created_at, rowid FROM deliveries WHERE project_id = ? AND id = ?
 -- deliveries_page --
 -- Deliveries, newest first, without their bodies. Where the comment is, deliveries.py puts the conditions of a filter.
 SELECT id, run_id, project_id, stage, type, url, lane, x'' AS body, created_at, due_at, event_name, endpoint_id, attempt,
-    expires_at, status
+    expires_at, {delivery_status}
 FROM deliveries
 WHERE project_id = :project_id
     AND (created_at, rowid) < (:newest, :newest_row) AND (created_at, rowid) > (:oldest, :oldest_row)/* conditions */
@@ -413,7 +423,7 @@ ORDER BY created_at DESC, rowid DESC LIMIT :limit
 -- deliveries_page_back --
 -- The same, oldest first.
 SELECT id, run_id, project_id, stage, type, url, lane, x'' AS body, created_at, due_at, event_name, endpoint_id, attempt,
-    expires_at, status
+    expires_at, {delivery_status}
 FROM deliveries
 WHERE project_id = :project_id
     AND (created_at, rowid) < (:newest, :newest_row) AND (created_at, rowid) > (:oldest, :oldest_row)/* conditions */
@@ -432,7 +442,7 @@ SELECT run_id, id, project_id, stage, :lane, :target, :due_at, NULL FROM deliver
 
 -- newest_of_run --
 -- The number of a run's newest entry, for what is written beside it.
-SELECT newest FROM runs WHERE id = ?
+SELECT coalesce(max(number), 0) FROM entries WHERE run_id = ?
 
 -- document --
 -- One document.

@@ -45,7 +45,7 @@ _summary = msgspec.json.Decoder(Summary)
 _entries = msgspec.json.Decoder(tuple[Entry, ...])
 
 
-def run_row(run: Run, newest: int, series: int) -> Row:
+def run_row(run: Run, series: int) -> Row:
     return (
         run.id,
         run.project_id,
@@ -59,7 +59,6 @@ def run_row(run: Run, newest: int, series: int) -> Row:
         run.created_at,
         NO_NUMBER if run.deadline_at is None else run.deadline_at,
         NO_NUMBER if run.finished_at is None else run.finished_at,
-        newest,
         encode(run.summary).decode(),
         series,
     )

@@ -16,9 +16,8 @@ CREATE TABLE runs (
     created_at  REAL NOT NULL,
     deadline_at REAL,
     finished_at REAL,
-    newest      INTEGER NOT NULL, -- the number of the run's newest entry
-    summary     TEXT NOT NULL DEFAULT '{}', -- models.Summary as JSON
-    series      INTEGER NOT NULL DEFAULT 0
+    summary     TEXT NOT NULL, -- models.Summary as JSON
+    series      INTEGER NOT NULL
 ) WITHOUT ROWID;
 
 CREATE INDEX runs_of_series ON runs (series, id);
@@ -67,7 +66,8 @@ CREATE TABLE entries (
 
 CREATE UNIQUE INDEX entries_of_run ON entries (run_id, number);
 
--- Cold: what was ever owed. What is still owed has a row in `due` as well.
+-- Cold: what was ever owed. What is still owed has a row in `due` as well: a delivery that is `pending` here and has none
+-- there went well. So what goes well, as most does, is written once.
 CREATE TABLE deliveries (
     id          TEXT NOT NULL UNIQUE,
     run_id      TEXT NOT NULL,
