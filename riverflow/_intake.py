@@ -14,7 +14,7 @@ from ._directory import STRUCTURED_OUTPUT, Directory, identifier
 from .config import Settings
 from .egress import Egress
 from .errors import Conflict, HttpError, InvalidRequest, PipelineError, Unprocessable
-from .models import Completed, Failed, Json, MaybeJson, Plan, StructuredOutput, Tag, Workflow
+from .models import Completed, Failed, Json, Plan, StructuredOutput, Tag, Workflow
 from .schema import SchemaError, check_schema
 
 __all__ = ["CallbackRequest", "Intake", "Submission", "SubmitRequest", "Timeout", "parse_callback", "remote_url"]
@@ -39,7 +39,7 @@ class SubmitRequest(msgspec.Struct, frozen=True, kw_only=True):
     inputs: Any = None
     metadata: Any = None
     context: Any = None
-    customer_data: dict[str, Any] | None = None
+    customer_data: dict[str, Json] | None = None
     response_format: Any = None
     structured_output_schema: dict[str, Any] | None = None
     format: str | None = None
@@ -60,9 +60,9 @@ class CallbackRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The body of `POST {callback_url}`: the success form (`data`, `task_id`, `metadata`) or the error form (`error`,
     `message`)."""
 
-    data: dict[str, Any] | None = None
+    data: dict[str, Json] | None = None
     task_id: str | int | None = None
-    metadata: dict[str, Any] | None = None
+    metadata: dict[str, Json] | None = None
     error: str | dict[str, Any] | None = None
     message: str | None = None
 
@@ -212,7 +212,6 @@ def parse_callback(body: bytes) -> Completed | Failed:
     (neither `data` nor `error`, or both)."""
     text = codec.canonical(body)
     said = _decoded(_callback_decoder, text, "callback")
-    parts = _callback_parts.decode(text)
     if (said.data is None) == (said.error is None):
         raise Unprocessable(
             "a callback carries either `data` (an object) or `error` (a code), with the rest beside it",
@@ -220,10 +219,11 @@ def parse_callback(body: bytes) -> Completed | Failed:
         )
     if said.error is not None:
         return _declared_failure(said)
-    assert parts.data is not None
-    task_id = None if said.task_id is None else str(said.task_id)
-    metadata = parts.metadata if said.metadata is not None else None
-    return Completed(data=parts.data, task_id=task_id, metadata=metadata)
+    return Completed(
+        data=Json(codec.encode(said.data)),
+        task_id=None if said.task_id is None else str(said.task_id),
+        metadata=None if said.metadata is None else Json(codec.encode(said.metadata)),
+    )
 
 
 def _declared_failure(said: CallbackRequest) -> Failed:
@@ -233,14 +233,6 @@ def _declared_failure(said: CallbackRequest) -> Failed:
         return Failed(code=code, message=str(message or code))
     assert error is not None
     return Failed(code=error or "callback_error", message=said.message or error or "callback_error")
-
-
-class _CallbackParts(msgspec.Struct):
-    data: MaybeJson = None
-    metadata: MaybeJson = None
-
-
-_callback_parts = msgspec.json.Decoder(_CallbackParts)
 
 
 def _decoded(decoder: msgspec.json.Decoder[Any], text: Json, what: str) -> Any:
@@ -294,18 +286,13 @@ def _inline_schema(response_format: Any) -> dict[str, Any] | None:
 def _customer_data(asked: SubmitRequest, cache_fields: tuple[str, ...], request: Json) -> Json:
     """Cache fields echo under their full path; a `customer_data` object is echoed as it is, and its keys win."""
     if not cache_fields:
-        return _echoed.decode(request).customer_data if asked.customer_data else codec.EMPTY_OBJECT
+        return Json(codec.encode(asked.customer_data)) if asked.customer_data else codec.EMPTY_OBJECT
     whole = codec.decode(request)
     found = {path: _at(whole, path) for path in cache_fields}
     echoed = {path: value for path, value in found.items() if value is not _MISSING}
     return codec.from_python(echoed | (asked.customer_data or {}))
 
 
-class _Echoed(msgspec.Struct):
-    customer_data: Json = codec.EMPTY_OBJECT
-
-
-_echoed = msgspec.json.Decoder(_Echoed)
 _MISSING: Any = object()
 
 
