@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from .errors import Expired, NotWaiting
@@ -49,7 +50,7 @@ class Crew:
         task = asyncio.get_running_loop().create_task(self._guarded(run_id, work))
         self._busy += 1
         self._tasks.setdefault(run_id, set()).add(task)
-        task.add_done_callback(lambda done: self._done(run_id, done))
+        task.add_done_callback(partial(self._done, run_id))
 
     def cut(self, run_id: str) -> None:
         """Stop everything that is being done for a run, but for the caller itself."""

@@ -31,7 +31,6 @@ from ._sweeper import Sweeper
 from ._trial import Trials
 from .errors import NotFound, Overloaded, StoreError, Unauthenticated, VersionConflict
 from .models import SIDE_KINDS, Claim, Frame, Json, Project, Record, Run, TokenClaims
-from .pipeline import APPROVAL_TIMEOUT
 from .ports import (
     EntryPage,
     Notifier,
@@ -397,14 +396,9 @@ class Engine:
         )
 
     def _token(self, run: Run, submission: Submission, token_id: str) -> str:
-        now = self._clock.now()
-        plan = submission.plan
-        longest = plan.provider_timeout + sum(
-            stage.timeout or plan.callback_timeout for stage in plan.pipeline.hand_offs
-        )
-        longest += sum(stage.timeout or APPROVAL_TIMEOUT for stage in plan.pipeline.approvals)
-        deadline = run.created_at + longest + TOKEN_MARGIN if run.phase != "done" else 0.0
-        expires_at = max(now + self._settings.token_ttl, deadline)
+        expires_at = self._clock.now() + self._settings.token_ttl
+        if run.phase != "done":
+            expires_at = max(expires_at, run.created_at + submission.plan.longest + TOKEN_MARGIN)
         project: Project = self._directory.project(run.project_id)
         return _tokens.mint(project, run.id, expires_at=expires_at, jti=token_id)
 

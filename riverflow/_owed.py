@@ -29,8 +29,10 @@ def owed(
     second one; a name has no dots (Standard Webhooks signs `id.timestamp.body`). `afar` is the body for targets outside
     the process, where that is another one."""
     afar = body if afar is None else afar
-    return tuple(
-        Delivery(
+    deliveries = []
+    for number, target in enumerate(targets):  # no generator: a dozen arguments as its cells cost as much as the rest
+        lane = lane_of(target.url)
+        delivery = Delivery(
             id=f"{name}_{number}",
             run_id=run_id,
             project_id=project_id,
@@ -38,12 +40,12 @@ def owed(
             type=type,
             event_name=event_name,
             url=target.url,
-            lane=lane_of(target.url),
+            lane=lane,
             endpoint_id=target.endpoint_id,
-            body=_payloads.written(body if target.url.startswith("local:") else afar, target),
+            body=_payloads.written(body if lane.startswith("local:") else afar, target),
             created_at=now,
             due_at=now,
             expires_at=expires_at,
         )
-        for number, target in enumerate(targets)
-    )
+        deliveries.append(delivery)
+    return tuple(deliveries)

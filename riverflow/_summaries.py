@@ -113,8 +113,9 @@ def _configured(plan: Plan, provider: str, model: str) -> str:
 
 
 def _failures(attempts: list[_Attempt]) -> tuple[FailedTry, ...]:
-    return tuple(
+    failed = [
         FailedTry(each.provider, each.model, each.reason or "error", each.duration_ms)
         for each in attempts[-SHOWN_FAILURES:]
         if not each.success
-    )
+    ]
+    return tuple(failed)

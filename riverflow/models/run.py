@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from ..pipeline import Pipeline, Stage
+from ..pipeline import APPROVAL_TIMEOUT, Pipeline, Stage
 from .configuration import Fallback
 from .summary import Summary
 from .values import Json, MaybeJson, Phase, Status, Tag
@@ -74,6 +74,16 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def pipeline(self) -> Pipeline:
         return Pipeline.of(self.stages)
+
+    @property
+    def longest(self) -> float:
+        """Seconds that the run takes at the most, if nothing is tried again and nobody is given more time."""
+        pipeline, seconds = self.pipeline, self.provider_timeout
+        for stage in pipeline.hand_offs:
+            seconds += stage.timeout or self.callback_timeout
+        for stage in pipeline.approvals:
+            seconds += stage.timeout or APPROVAL_TIMEOUT
+        return seconds
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
