@@ -260,14 +260,18 @@ def _meta(record: Record, status: str, meta: Json | None = None) -> Json:
     success)."""
     output = record.generated
     kept = account(meta) if meta is not None else output.meta if output is not None else None
-    return _with_head({"status": status, "workflow": record.run.workflow}, kept)
+    return _with_head(_head(status, record.run.workflow), kept)
 
 
-def _with_head(head: dict[str, str], kept: Json | None) -> Json:
+@lru_cache(maxsize=256)
+def _head(status: str, workflow: str | None = None) -> bytes:
+    return codec.splice(status=status, workflow=workflow)
+
+
+def _with_head(head: bytes, kept: Json | None) -> Json:
     """An account with members before it: bytes are spliced, nothing is decoded."""
-    text = codec.encode(head)
     tail = bytes(kept) if kept is not None else b"{}"
-    return Json(text if tail == b"{}" else text[:-1] + b"," + tail[1:])
+    return Json(head if tail == b"{}" else b"%b,%b" % (head[:-1], tail[1:]))
 
 
 class _Maker(msgspec.Struct):
@@ -300,7 +304,7 @@ def _ai_response(record: Record, *, with_meta: bool = False) -> dict[str, Any]:
         return {"data": record.data}
     data = _approved(record, output) if record.receipts else output.data
     if with_meta:
-        return {"data": data, "meta": _with_head({"status": "success"}, output.meta)}
+        return {"data": data, "meta": _with_head(_head("success"), output.meta)}
     return {"data": data}
 
 
