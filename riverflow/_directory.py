@@ -93,7 +93,10 @@ class Directory:
 
     async def known_project(self, project_id: str) -> Project:
         """A project by its id, made here or in another process. Raises NotFound."""
-        if not self.projects.knows(project_id) and project_id not in await self.projects.all():
+        known = self.projects.known(project_id)
+        if known is not None:
+            return known
+        if project_id not in await self.projects.all():
             await self.refresh()
             await self.projects.all()
         return self.project(project_id)

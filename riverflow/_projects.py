@@ -48,9 +48,9 @@ class Projects:
         stored = self._by_id.get(project_id)
         return None if stored is None else stored.value
 
-    def knows(self, project_id: str) -> bool:
-        """Whether a project is there, by a memory that is not old."""
-        return self._read_at == self._changes and project_id in self._by_id
+    def known(self, project_id: str) -> Project | None:
+        """A project, by a memory that is not old."""
+        return self.get(project_id) if self._read_at == self._changes else None
 
     async def find(self, reference: str) -> Stored | None:
         """A project by its id, else by its name."""

@@ -115,7 +115,8 @@ class Runner:
             if decision is None:
                 return
             record, stage = decision.record, decision.run_next
-            await self._deliver_all(record, decision.deliveries)
+            if decision.deliveries:
+                await self._deliver_all(record, decision.deliveries)
 
     async def apply(
         self, record: Record, taken: _machine.Input, *, cut: bool = False
@@ -218,7 +219,7 @@ class Runner:
         run: Callable[[StageContext], Awaitable[Outcome]] = runner.run
         for middleware in reversed(self._middleware):
             run = _wrapped(middleware, run)
-        self._in_stage[record.run.id] = asyncio.current_task()
+        task = self._in_stage[record.run.id] = asyncio.current_task()
         limit: TimeLimit | None = None
         try:
             if stage.timeout is None:
@@ -237,7 +238,7 @@ class Runner:
             return await self.set_backs.broke(context, error)
         finally:
             # Where its lease has lapsed, this process may itself have claimed the run again and be at it a second time.
-            if self._in_stage.get(record.run.id) is asyncio.current_task():
+            if self._in_stage.get(record.run.id) is task:
                 del self._in_stage[record.run.id]
 
     async def _advance(self, record: Record, outcome: Outcome) -> _machine.Decision | None:
@@ -263,10 +264,10 @@ class Runner:
     # Deliveries
 
     async def _deliver_all(self, record: Record, deliveries: tuple[Delivery, ...]) -> None:
+        """There is one at least; it is made here, the others beside it."""
         for delivery in deliveries[1:]:
             self._spawn(record.run.id, self._deliver(delivery, record))
-        if deliveries:
-            await self._deliver(deliveries[0], record)
+        await self._deliver(deliveries[0], record)
 
     async def _deliver(self, delivery: Delivery, record: Record | None) -> None:
         try:
@@ -323,8 +324,10 @@ class Runner:
     # Effects
 
     async def _follow(self, decision: _machine.Decision) -> None:
-        await self._deliver_all(decision.record, decision.deliveries)
-        await self.carry(decision.record, decision.run_next)
+        if decision.deliveries:
+            await self._deliver_all(decision.record, decision.deliveries)
+        if decision.run_next is not None:
+            await self.carry(decision.record, decision.run_next)
 
     async def _apply(
         self, record: Record, taken: _machine.Input, settled: Settlement | None, owner: str | None = None
