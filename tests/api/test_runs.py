@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from riverflow import Workflow, hookimpl
+from riverflow import Stage, Workflow, hookimpl
 from riverflow.models import GenerateRequest
 from riverflow.testing import ScriptedProvider
 
@@ -51,6 +51,29 @@ async def test_an_accepted_request_says_how_the_browser_gets_the_result(desk: De
     assert claims["channel_id"] == channel_id
     assert claims["topic"] == answer["websocket_channel"]
     assert claims["exp"] >= desk.clock.now() + 300
+
+
+@pytest.mark.parametrize(
+    ("waits", "seconds"),
+    [
+        ((), 600),
+        ((Stage.hand_off("enrich", timeout=5_000), Stage.hand_off("file")), 600 + 5_000 + 7_000),
+        ((Stage.hand_off("enrich"), Stage.approval("check", timeout=9_000)), 600 + 7_000 + 9_000),
+        ((Stage(name="check", kind="approval"),), 600 + 7 * 86_400),
+    ],
+)
+async def test_a_token_outlives_the_runs_last_deadline(seated: Sit, waits: tuple[Stage, ...], seconds: float) -> None:
+    stages = (Stage(name="generate", kind="generate"), *waits, Stage(name="finalise", kind="finalise"))
+    long = Workflow(name="long", provider="echo", pipeline=stages, provider_timeout=600, callback_timeout=7_000)
+    async with seated(workflows=[long], token_ttl=60) as desk:
+        answer = await desk.submit("long")
+        assert claims_of(answer["ws_token"])["exp"] == int(desk.clock.now()) + seconds + 60
+
+
+async def test_customer_data_is_echoed_as_javascript_would_write_it(desk: Desk) -> None:
+    said = b'{"workflow": "plain", "customer_data": {"b": 1.0, "\\u00e9": {"2": 1e21, "1": null}, "7": [ 0.50 ], "b": 2}}'
+    answer = await desk.client.post("/v1/ai/async", content=said, headers={"content-type": "application/json"})
+    assert '"customer_data":{"7":[0.5],"b":2,"é":{"1":null,"2":1e+21}}' in answer.text
 
 
 async def test_a_hand_off_that_nobody_takes_is_accepted_with_a_warning(desk: Desk) -> None:
