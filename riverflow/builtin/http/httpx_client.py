@@ -20,7 +20,7 @@ from ...ports import HttpRequest, HttpResponse
 from ...urls import Url
 from .bounded import Bounded
 from .guard import Destination, Guard, Pool
-from .headers import DEFAULTS, check_outgoing, joined
+from .headers import DEFAULTS, check_names, check_text, joined
 from .limits import Limits, Patience
 from .tls import trusting
 
@@ -45,7 +45,8 @@ class HttpxClient:
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Send one request over a kept or a new connection."""
-        check_outgoing(request.headers)
+        check_names([name for name, _ in request.headers])
+        check_text([value for _, value in request.headers])
         destination = self._guard.known(request.url, request.purpose, request.tenant)
         try:
             async with asyncio.timeout(request.timeout) as timer:

@@ -25,13 +25,15 @@ class Exchange(HttpCase):
     async def test_the_request_goes_out_as_given(self, client: HttpClient, receiver: Receiver) -> None:
         """Sender cases 14 and 26: path and query byte for byte, without the fragment; `Accept-Encoding: identity`."""
         url = receiver.url(NAME, "/hook/a%2Fb;c?x=1&y=%20#part")
-        await client.send(self.post(url, headers=(("content-type", "text/x"), ("X-Mine", "1 2")), body=b"\x00\xff"))
+        headers = (("content-type", "text/x"), ("X-Mine", "1 2"), ("x%s", "100%d"))
+        await client.send(self.post(url, headers=headers, body=b"\x00\xff"))
         (got,) = receiver.received
         assert got.line == "POST /hook/a%2Fb;c?x=1&y=%20 HTTP/1.1"
         assert got.body == b"\x00\xff"
         assert got.headers["host"] == f"{NAME}:{receiver.port}"
         assert got.headers["content-type"] == "text/x"
         assert got.headers["x-mine"] == "1 2"
+        assert got.headers["x%s"] == "100%d"
         assert got.headers["content-length"] == "2"
         assert got.headers["accept-encoding"] == "identity"
         assert got.headers["user-agent"].startswith("riverflow")
@@ -242,6 +244,16 @@ class Exchange(HttpCase):
         assert await self.refused(client, self.post(receiver.url(), headers=(("x", value),))) == "protocol_error"
         assert await self.refused(client, self.post(receiver.url(), headers=((value, "x"),))) == "protocol_error"
         assert receiver.connections == 0
+
+    async def test_what_is_known_of_a_receiver_vouches_for_no_value(
+        self, client: HttpClient, receiver: Receiver
+    ) -> None:
+        """Sender case 30: the same headers to the same URL, with other values."""
+        for value in ("1", "2"):
+            await client.send(self.post(receiver.url(), headers=(("x", value), ("y", "3"))))
+        assert [(got.headers["x"], got.headers["y"]) for got in receiver.received] == [("1", "3"), ("2", "3")]
+        refusal = await self.refused(client, self.post(receiver.url(), headers=(("x", "1"), ("y", "3\r\nz: 4"))))
+        assert (refusal, len(receiver.received)) == ("protocol_error", 2)
 
     @pytest.mark.parametrize("name", ["Host", "content-length", "Transfer-Encoding", "connection", "Cookie"])
     async def test_own_headers_cannot_be_set(self, client: HttpClient, receiver: Receiver, name: str) -> None:
