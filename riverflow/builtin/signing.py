@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hmac
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
@@ -16,6 +15,7 @@ import msgspec
 from .. import codec
 from ..errors import InvalidRequest
 from ..hookspecs import hookimpl
+from ..macs import Keyed
 from ..models import OutgoingMessage
 from ..ports import Context, Signer
 
@@ -34,15 +34,13 @@ _wrapped = msgspec.json.Decoder(_Wrapped)
 
 
 class _Keys:
-    """HMAC-SHA256 by secret. The keyed state is kept: 2.5 µs a kB-sized digest instead of 3.4."""
+    """HMAC-SHA256 by secret, each with its key set up once."""
 
     def __init__(self, key: Callable[[str], bytes]) -> None:
-        self._state = lru_cache(maxsize=1024)(lambda secret: hmac.new(key(secret), digestmod="sha256"))
+        self._keyed = lru_cache(maxsize=1024)(lambda secret: Keyed(key(secret)))
 
     def digest(self, secret: str, signed: bytes) -> bytes:
-        state = self._state(secret).copy()
-        state.update(signed)
-        return state.digest()
+        return self._keyed(secret).digest(signed)
 
 
 class ModelRiverSigner:
