@@ -7,7 +7,8 @@ Starlette patterns, which are matched after it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Awaitable, Iterable, Sequence
 from itertools import groupby
 
 from starlette.routing import BaseRoute, Router, WebSocketRoute
@@ -34,7 +35,7 @@ class Table:
 
     def __init__(self, doors: Doors, routes: Iterable[Route]) -> None:
         self._exact: dict[str, Door] = {}
-        self._patterns: dict[tuple[int, str], list[tuple[list[str], Door]]] = {}
+        self._patterns: dict[tuple[int, str], list[tuple[re.Pattern[str], Door]]] = {}
         ordered = sorted(routes, key=lambda route: route.path)
         for path, rows in groupby(ordered, key=lambda route: route.path):
             door = Door(doors, tuple(rows))
@@ -42,7 +43,7 @@ class Table:
                 self._exact[path] = door
                 continue
             segments = path.split("/")
-            self._patterns.setdefault((len(segments), segments[2]), []).append((segments, door))
+            self._patterns.setdefault((len(segments), segments[2]), []).append((_pattern(path), door))
 
     def find(self, path: str) -> tuple[Door, dict[str, str]] | None:
         """The door of a path, and what its parameters are."""
@@ -53,10 +54,14 @@ class Table:
         if len(segments) < 3:
             return None
         for pattern, door in self._patterns.get((len(segments), segments[2]), ()):
-            pairs = list(zip(pattern, segments, strict=True))
-            if all(wanted == given or (wanted[:1] == "{" and given) for wanted, given in pairs):
-                return door, {wanted[1:-1]: given for wanted, given in pairs if wanted[:1] == "{"}
+            found = pattern.fullmatch(path)
+            if found is not None:
+                return door, found.groupdict()
         return None
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(path)))
 
 
 def build_router(doors: Doors, routes: Iterable[Route], transports: Sequence[TransportRoute]) -> ASGIApp:
@@ -69,7 +74,7 @@ def build_router(doors: Doors, routes: Iterable[Route], transports: Sequence[Tra
     router = Router(routes=patterns, redirect_slashes=False, default=_not_found)
     limits = doors.limits
 
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    def app(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         root = scope.get("root_path", "")
         path = scope["path"]
         below = path[len(root) :] if root and path.startswith(root) else path
@@ -78,17 +83,19 @@ def build_router(doors: Doors, routes: Iterable[Route], transports: Sequence[Tra
             scope = {**scope, "path": root + canonical}
         found = table.find(canonical) if scope["type"] == "http" else None
         if found is None:
-            try:
-                # The console counts its own strangers: it knows who has logged in.
-                if not canonical.startswith("/console/") and not _brings_key(scope):
-                    limits.stranger(scope)
-            except RateLimited as error:
-                await refuse(scope, receive, send, error)
-                return
-            await router(scope, receive, send)
+            return others(canonical, scope, receive, send)
+        door, scope["path_params"] = found  # in place, as Starlette's own routes do: a copy takes 2.3 k instructions
+        return door(scope, receive, send)
+
+    async def others(canonical: str, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            # The console counts its own strangers: it knows who has logged in.
+            if not canonical.startswith("/console/") and not _brings_key(scope):
+                limits.stranger(scope)
+        except RateLimited as error:
+            await refuse(scope, receive, send, error)
         else:
-            door, params = found
-            await door({**scope, "path_params": params}, receive, send)
+            await router(scope, receive, send)
 
     return app
 

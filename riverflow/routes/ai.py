@@ -127,12 +127,14 @@ def channel_id_of(call: Call) -> str:
 async def submit(call: Call) -> Reply:
     check_hops(call.scope["headers"])
     key = key_of(call.scope["headers"])
-    return accepted_reply(call, await call.engine.submit(call.project_id, call.body, call.public_url, key))
+    public = call.public_url
+    accepted = await call.engine.submit(call.project_id, call.body, public, key)
+    return accepted_reply(call, accepted, public or call.base_url)
 
 
-def accepted_reply(call: Call, accepted: Accepted) -> Reply:
-    """The answer to whoever has started a run."""
-    way = _way_in(call, accepted, call.base_url)
+def accepted_reply(call: Call, accepted: Accepted, base: str) -> Reply:
+    """The answer to whoever has started a run, and reaches riverflow at `base` (Call.base_url)."""
+    way = _way_in(call, accepted, base)
     response = AsyncResponse(
         message="success",
         status="pending",

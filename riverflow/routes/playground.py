@@ -56,7 +56,7 @@ async def start(call: Call) -> Reply:
         playground=True,
         simulated=asked.backend == "simulated",
     )
-    return accepted_reply(call, accepted)
+    return accepted_reply(call, accepted, call.base_url)
 
 
 ROUTES = (

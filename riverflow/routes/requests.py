@@ -65,7 +65,8 @@ async def fixture(call: Call) -> Reply:
 
 async def replay(call: Call) -> Reply:
     asked: ReplayRequest = body_as(call, ReplayRequest, "replay", optional=True)
-    return accepted_reply(call, await call.engine.replay(call.project_id, channel_id_of(call), asked.stage))
+    accepted = await call.engine.replay(call.project_id, channel_id_of(call), asked.stage)
+    return accepted_reply(call, accepted, call.base_url)
 
 
 async def stats(call: Call) -> Reply:
