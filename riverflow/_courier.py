@@ -78,7 +78,9 @@ class Courier:
 
     async def attempt(self, delivery: Delivery) -> tuple[Answer, Settlement] | None:
         """Try once; None where it is not this delivery's turn. Never raises for what a receiver does."""
-        stored = await self._stored(delivery) if delivery.endpoint_id is not None else None
+        stored: Stored | None = None
+        if delivery.endpoint_id is not None:
+            stored = (await self._directory.all(delivery.project_id, ENDPOINT)).get(delivery.endpoint_id)
         endpoint: Endpoint | None = stored.value if stored is not None else None
         policy = self._policy if endpoint is None or endpoint.retry is None else policy_of(endpoint.retry)
         target = delivery.target
@@ -90,7 +92,7 @@ class Courier:
         if endpoint is not None:
             delivery = _as_configured(delivery, endpoint)
         sender = self._senders[delivery.url.partition(":")[0]]
-        if sender.signs and not await self._admitted(target, endpoint):
+        if sender.signs and not (self._admits(target, endpoint) or await self._breakers.wait(target)):
             return None
         started = self._clock.monotonic()
         answer, first = Answer(error="cancelled"), None
@@ -119,9 +121,6 @@ class Courier:
         """A delivery whose turn it was not is in the store again; whether it could be taken from there at once."""
         return self._breakers.park(delivery.target)
 
-    async def _stored(self, delivery: Delivery) -> Stored | None:
-        return (await self._directory.all(delivery.project_id, ENDPOINT)).get(delivery.endpoint_id or "")
-
     def _refusal(self, delivery: Delivery, endpoint: Endpoint | None, policy: RetryPolicy) -> Answer | None:
         """Why nothing can be sent, if so."""
         if delivery.expires_at is not None and self._clock.now() >= delivery.expires_at:
@@ -137,9 +136,9 @@ class Courier:
             return Answer(error="no_sender", message=f"no sender for {scheme!r} URLs is installed")
         return None
 
-    async def _admitted(self, target: str, endpoint: Endpoint | None) -> bool:
+    def _admits(self, target: str, endpoint: Endpoint | None) -> bool:
         limit = (endpoint.concurrency if endpoint is not None else None) or self._concurrency
-        return self._breakers.admit(target, limit) or await self._breakers.wait(target)
+        return self._breakers.admit(target, limit)
 
     def _leave(self, target: str, answer: Answer) -> None:
         pause = None
