@@ -2,8 +2,8 @@
 
 What is asked for in one turn of the event loop is handed over together (a hand-over each would wake the thread for the
 first of them: 3 times the commits); what is handed over while the thread is at work is done together in its next round;
-and all of a round's futures are resolved by one wake-up of the loop. There is no timer: a group is as large as the load
-makes it.
+and all of a round's futures are resolved by one wake-up of the loop. A group is as large as the load makes it; nothing
+waits for others to come, but where so many come that a pause makes fewer rounds of the same work.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 from ...errors import StoreUnavailable
 from ...models import Append, Settlement
 
-__all__ = ["Change", "Look", "Operation", "Worker"]
+__all__ = ["LARGE", "Change", "Look", "Operation", "Worker"]
 
 T = TypeVar("T")
 
@@ -51,14 +51,22 @@ Round = Callable[[Connection, Sequence[Operation]], Sequence[object]]
 
 Job = tuple[Operation, "Future[Any]"]
 
+LARGE = 8
+"""Operations of a round after which a worker pauses. Who waits for each answer before he asks again, as eight clients
+do, never makes so large a group, and never waits for a pause."""
+
 
 class Worker:
-    """Runs operations on its own thread. `connect` is called there first; `do` is called for each group."""
+    """Runs operations on its own thread. `connect` is called there first; `do` is called for each group, and `pause`
+    before a group that follows a large one."""
 
-    def __init__(self, name: str, connect: Callable[[], Connection], do: Round) -> None:
+    def __init__(
+        self, name: str, connect: Callable[[], Connection], do: Round, *, pause: Callable[[], None] | None = None
+    ) -> None:
         self._name = name
         self._connect = connect
         self._do = do
+        self._pause = pause
         self._asked: list[Job] = []
         self._queue: SimpleQueue[list[Job] | None] = SimpleQueue()
         self._loop: AbstractEventLoop | None = None
@@ -130,14 +138,17 @@ class Worker:
 
     def _work(self, loop: AbstractEventLoop, db: Connection) -> None:
         """Round after round, until the None that says that nothing follows."""
-        queue = self._queue
+        queue, pause, done = self._queue, self._pause, 0
         while (jobs := queue.get()) is not None:
+            if pause is not None and done >= LARGE:
+                pause()
             last = False
             for _ in range(queue.qsize()):
                 if (more := queue.get()) is None:
                     last = True
                 else:
                     jobs.extend(more)
+            done = len(jobs)
             _post(loop, _resolve, [future for _, future in jobs], self._results(db, jobs))
             if last:
                 return

@@ -16,7 +16,7 @@ from blockbuster import blockbuster_ctx
 
 from riverflow.builtin.sqlite import connection, open_sqlite
 from riverflow.builtin.sqlite import store as store_module
-from riverflow.builtin.sqlite.worker import Look, Worker
+from riverflow.builtin.sqlite.worker import LARGE, Look, Worker
 from riverflow.config import Settings
 from riverflow.errors import StoreError, StoreUnavailable, VersionConflict
 from riverflow.models import Append
@@ -308,6 +308,34 @@ class TestWorker:
         go.set()
         await asyncio.gather(*futures)
         assert len(calls) == len(sizes)
+
+    async def test_after_a_large_round_it_pauses_and_after_a_small_one_it_does_not(self) -> None:
+        paused, go_on, sizes = threading.Event(), threading.Event(), list[int]()
+
+        def do(db: sqlite3.Connection, operations: Sequence[Any]) -> Sequence[object]:
+            sizes.append(len(operations))
+            return [operation.run(db) for operation in operations]
+
+        def pause() -> None:
+            paused.set()
+            go_on.wait(10)
+
+        worker = Worker("test-worker", lambda: sqlite3.connect(":memory:"), do, pause=pause)
+        await worker.start()
+        for size in (LARGE - 1, 1, LARGE):
+            await asyncio.gather(*(worker.look(lambda db: None) for _ in range(size)))
+        assert not paused.is_set()
+        first = worker.submit(Look(lambda db: None))
+        assert await asyncio.to_thread(paused.wait, 10)
+        second = worker.submit(Look(lambda db: None))
+        await asyncio.sleep(0)
+        go_on.set()
+        await asyncio.gather(first, second)
+        paused.clear()
+        await worker.look(lambda db: None)
+        assert not paused.is_set()
+        assert sizes == [LARGE - 1, 1, LARGE, 2, 1]
+        await worker.stop()
 
     async def test_a_round_that_breaks_does_not_end_the_thread(
         self, worker: tuple[Worker, threading.Event, list[int]]
