@@ -11,7 +11,7 @@ import base64
 import hmac
 import re
 
-from .macs import mac
+from ._macs import mac
 from .models import Project, canonical_id
 
 __all__ = ["PREFIX", "is_good", "masked", "mint", "project_of"]

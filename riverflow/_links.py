@@ -13,8 +13,8 @@ import re
 
 import msgspec
 
+from ._macs import mac
 from .errors import NotFound
-from .macs import mac
 from .models import Project
 
 __all__ = ["PREFIX", "Claims", "masked", "mint", "read"]

@@ -12,8 +12,8 @@ import math
 
 import msgspec
 
+from ._macs import mac
 from .errors import Unauthenticated
-from .macs import mac
 from .models import Project, TokenClaims
 
 __all__ = ["mint", "peek", "read", "topic_of"]
