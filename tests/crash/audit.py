@@ -25,9 +25,17 @@ def unfinished(database: Path) -> tuple[int, int]:
     """How many runs have not ended, how many deliveries are still owed."""
     with sqlite3.connect(database) as db:
         (runs,) = db.execute("SELECT count(*) FROM runs WHERE phase <> 'done'").fetchone()
-        (owed,) = db.execute("SELECT count(*) FROM deliveries WHERE status = 'pending'").fetchone()
+        (owed,) = db.execute("SELECT count(*) FROM due WHERE delivery_id <> ''").fetchone()
     db.close()
     return runs, owed
+
+
+_OWED = """
+SELECT id, lane, CASE WHEN status <> 'pending' THEN status
+    WHEN EXISTS (SELECT 1 FROM due WHERE due.run_id = deliveries.run_id AND delivery_id = id) THEN 'pending'
+    ELSE 'delivered' END AS status
+FROM deliveries WHERE run_id = ?
+"""
 
 
 def audit(database: Path, told: Told) -> list[str]:
@@ -38,7 +46,7 @@ def audit(database: Path, told: Told) -> list[str]:
         for run in db.execute("SELECT * FROM runs").fetchall():
             entries = list(_entries(db, run["id"]))
             problems += [f"run {run['id']} ({run['workflow']}): {what}" for what in _run(run, entries, told)]
-            owed = db.execute("SELECT * FROM deliveries WHERE run_id = ?", (run["id"],)).fetchall()
+            owed = db.execute(_OWED, (run["id"],)).fetchall()
             problems += [f"run {run['id']}: {what}" for what in _deliveries(owed, entries, told)]
     db.close()
     return problems
