@@ -351,7 +351,7 @@ FROM deliveries INDEXED BY deliveries_of_run WHERE run_id = :run_id AND project_
 
 -- postpone_delivery --
 -- When a delivery given back is due.
-UPDATE deliveries SET due_at = ? WHERE id = ? AND run_id = ? AND status = 'pending'
+UPDATE deliveries SET due_at = ? WHERE id = ? AND run_id = ? AND {delivery_status} = 'pending'
 
 -- release_due --
 -- Give back all that a process holds.

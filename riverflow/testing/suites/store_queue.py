@@ -188,6 +188,16 @@ class ClaimCases(StoreCases):
         assert await self.claim(store, NOW + 29) == ()
         assert [claim.run_id for claim in await self.claim(store, NOW + 30)] == [run.id]
 
+    async def test_a_delivery_that_has_ended_is_not_given_back(self, store: Store) -> None:
+        run = await self.ended(store)
+        delivery = self.delivery_of(run, "a")
+        await self.follow(store, run, delivery)
+        await store.queue.settle(self.settlement_of(delivery, "delivered"))
+        ended = await store.queue.delivery(run.project_id, delivery.id)
+        assert ended is not None
+        await store.queue.reschedule(run.id, delivery.id, NOW + 30)
+        assert await store.queue.delivery(run.project_id, delivery.id) == ended
+
     async def test_reschedule_gives_back_a_delivery_without_counting(self, store: Store) -> None:
         run = await self.ended(store)
         await store.queue.heartbeat(ME, NOW, NOW + 1000)
