@@ -25,8 +25,7 @@ __all__ = ["HttptoolsClient"]
 
 MAX_IDLE = 64  # connections kept for one destination
 POOLS = 256  # destinations that connections are kept for
-HEADS = 256  # request heads that are kept: a provider is asked with the same one each time
-FORMS = 1024  # … and forms of heads: a receiver's differ in their values only
+FORMS = 1024  # forms of request heads that are kept: what is sent to one URL differs in the values of its headers
 
 
 class HttptoolsClient:
@@ -38,7 +37,6 @@ class HttptoolsClient:
         self._authorities = authorities
         self._defaults = (*DEFAULTS, ("user-agent", user_agent))
         self._tls = trusting(authorities)
-        self._heads: Bounded[tuple[str, str, tuple[tuple[str, str], ...]], bytes] = Bounded(HEADS)
         self._forms: Bounded[tuple[str, str, tuple[str, ...]], str] = Bounded(FORMS)
         self._pools: Bounded[Pool | tuple[Pool, Trust], _Connections] = Bounded(POOLS)
         self._closed = False
@@ -84,14 +82,7 @@ class HttptoolsClient:
 
     def _message(self, url: Url, request: HttpRequest) -> bytes:
         """The request as it goes out (RFC 9112, 3). Raises HttpError (`protocol_error`)."""
-        if request.purpose == "provider":
-            key = (request.method, request.url, request.headers)
-            head = self._heads.get(key)
-            if head is None:
-                head = self._head(url, request)
-                self._heads.put(key, head)
-        else:
-            head = self._head(url, request)  # a delivery's has its signature in it
+        head = self._head(url, request)
         if request.body or request.method in ("POST", "PUT", "PATCH"):
             return b"%bcontent-length: %d\r\n\r\n%b" % (head, len(request.body), request.body)
         return head + b"\r\n"
