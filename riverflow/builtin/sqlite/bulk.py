@@ -18,7 +18,8 @@ from .queries import query
 __all__ = ["Bulk"]
 
 _ROW = re.compile(r"VALUES (\((?:[^()]|\([^()]*\))*\))")
-_SIZES = (64, 56, 48, 40, 32, 24, 16, *range(8, 0, -1))
+_MOST = 64
+_SIZES = (*range(1, 8), *range(8, _MOST + 1, 8))
 
 
 class Bulk:
@@ -37,7 +38,7 @@ class Bulk:
         """Write the rows in order."""
         waiting = list(rows)
         start, left = 0, len(waiting)
-        for size in _SIZES if left else ():
-            while left >= size:
-                db.execute(self._texts[size], tuple(chain.from_iterable(waiting[start : start + size])))
-                start, left = start + size, left - size
+        while left:
+            size = min(left & ~7, _MOST) or left
+            db.execute(self._texts[size], tuple(chain.from_iterable(waiting[start : start + size])))
+            start, left = start + size, left - size

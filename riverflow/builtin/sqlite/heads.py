@@ -6,7 +6,7 @@ It decides nothing and writes nothing. Whoever changes runs past it, or rolls ba
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection
 from sqlite3 import Connection
 
 from ...codec import decode, encode
@@ -47,9 +47,9 @@ class Head:
         self.deliveries: dict[str, Owed] = {}
 
     @property
-    def is_over(self) -> bool:
-        """Whether no decision is to be expected."""
-        return self.done and not any(owed.status == "pending" for owed in self.deliveries.values())
+    def owes(self) -> bool:
+        """Whether a delivery is yet to end."""
+        return any(owed.status == "pending" for owed in self.deliveries.values())
 
 
 class Heads:
@@ -66,13 +66,13 @@ class Heads:
         self._last: str | None = None
         self._version = 0
 
-    def look_up(self, db: Connection, decisions: Sequence[Decision]) -> None:
-        """Know the runs of these decisions. To be asked within the transaction that writes them."""
+    def look_up(self, db: Connection, run_ids: Collection[str]) -> None:
+        """Know these runs. To be asked within the transaction that writes them."""
         version: int = db.execute(query("data_version")).fetchone()[0]
         if version != self._version:
             self.forget()
             self._version = version
-        missing = {run_id for run_id in map(_about, decisions) if run_id not in self._known}
+        missing = {run_id for run_id in run_ids if run_id not in self._known}
         if self._last is not None:  # ids sort by time: what comes after the last is there no more than it is known
             missing = {run_id for run_id in missing if run_id <= self._last}
         if missing:
@@ -89,14 +89,15 @@ class Heads:
             self._last = run.id
         return head
 
-    def keep(self, decisions: Iterable[Decision]) -> None:
-        """The decisions are written: let go of runs that are over, and of the least recent beyond `KEPT`."""
+    def keep(self, run_ids: Collection[str]) -> None:
+        """Decisions about these runs are written: let go of those of which none is to be expected any more, and of the
+        least recent beyond `KEPT`."""
         known = self._known
-        for run_id in map(_about, decisions):
+        for run_id in run_ids:
             head = known.get(run_id)
             if head is None:
                 continue
-            if head.is_over:
+            if head.done and not head.owes:
                 del known[run_id]
             else:
                 known.move_to_end(run_id)
@@ -114,7 +115,3 @@ class Heads:
         for run_id, *head, deliveries in decode(found):
             self._known[run_id] = read = Head(*head)
             read.deliveries = {delivery_id: Owed(*owed) for delivery_id, *owed in deliveries}
-
-
-def _about(decision: Decision) -> str:
-    return decision.run.id if isinstance(decision, Append) else decision.run_id

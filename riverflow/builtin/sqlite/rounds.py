@@ -26,10 +26,10 @@ def write_round(address: Address) -> Callable[[Connection, Sequence[Operation]],
     writer = _Writer(address)
 
     def do(db: Connection, operations: Sequence[Operation]) -> Sequence[object]:
+        if Look not in set(map(type, operations)):  # as almost always
+            return writer.commit(db, operations)
         writes = [operation for operation in operations if type(operation) is not Look]
         written = writer.commit(db, writes) if writes else ()
-        if len(written) == len(operations):
-            return written
         following = iter(written)
         return [_look(db, one, address) if isinstance(one, Look) else next(following) for one in operations]
 
@@ -80,8 +80,10 @@ class _Writer:
             return [translated(error, self._address) for _ in operations]
         return results
 
-    def _write(self, db: Connection, operations: Sequence[Operation]) -> list[object]:
+    def _write(self, db: Connection, operations: Sequence[Operation]) -> Sequence[object]:
         """In order; neighbouring appends and settlements are written together."""
+        if Change not in set(map(type, operations)):  # as almost always
+            return write_decisions(db, cast("Sequence[Decision]", operations), self._catalogue, self._heads)
         results: list[object] = []
         for changes, neighbours in groupby(operations, key=lambda operation: type(operation) is Change):
             if changes:

@@ -5,15 +5,14 @@ Arithmetic and memory only; the ledger writes the rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 
 from ...codec import encode
 from ...models import Run, duration_class
 from .rows import NO_TEXT, Row
 
-__all__ = ["APPROVAL", "HOUR", "MINUTE", "Catalogue", "Tallies", "series_of", "whole_of"]
+__all__ = ["APPROVAL", "HOUR", "MINUTE", "Catalogue", "Tallies", "Words", "number_of", "series_of", "whole_of"]
 
 MINUTE, HOUR = 60, 3600
 APPROVAL = "approval"
@@ -25,10 +24,10 @@ _WORDS = 4096  # series whose numbers are remembered
 Words = tuple[str, ...]
 
 
-def series_of(run: Run) -> tuple[int, Words]:
-    """The number of a run's series, and the words that it stands for."""
+def series_of(run: Run) -> Words:
+    """The words that a run's series stands for."""
     summary = run.summary
-    words = (
+    return (
         run.project_id,
         summary.tag,
         run.workflow,
@@ -38,42 +37,40 @@ def series_of(run: Run) -> tuple[int, Words]:
         run.status,
         APPROVAL if summary.approval is not None and run.phase == "waiting" else run.phase,
     )
-    return _number(words), words
 
 
-def whole_of(run: Run) -> tuple[int, Words]:
-    """The number and the words of what an ended run is counted in beside its own series: project, tag and status."""
-    words = (run.project_id, run.summary.tag, NO_TEXT, NO_TEXT, NO_TEXT, NO_TEXT, run.status, NO_TEXT)
-    return _number(words), words
+def whole_of(run: Run) -> Words:
+    """The words of what an ended run is counted in beside its own series: project, tag and status."""
+    return (run.project_id, run.summary.tag, NO_TEXT, NO_TEXT, NO_TEXT, NO_TEXT, run.status, NO_TEXT)
 
 
-@lru_cache(maxsize=_WORDS)
-def _number(words: Words) -> int:
-    """63 bits of a hash: processes that share a file number alike without asking each other. Small numbers are left to
-    the migration, which has no hash."""
+def number_of(words: Words) -> int:
+    """The number of a series: 63 bits of a hash, so that processes that share a file number alike without asking each
+    other. Small numbers are left to the migration, which has no hash."""
     return int.from_bytes(blake2b(encode(words), digest_size=8).digest(), "big") >> 1 | 1 << 62
 
 
 class Catalogue:
-    """The series that the database is known to have, and the newest minute that was tallied. One writer's."""
+    """The numbers of the series that the database is known to have, and the newest minute that was tallied. One
+    writer's."""
 
-    __slots__ = ("_known", "_minute")
+    __slots__ = ("_minute", "_numbers")
 
     def __init__(self) -> None:
-        self._known: set[int] = set()
+        self._numbers: dict[Words, int] = {}
         self._minute = 0
 
-    def lacks(self, number: int) -> bool:
-        return number not in self._known
+    def number(self, words: Words) -> int | None:
+        return self._numbers.get(words)
 
-    def learn(self, numbers: Iterable[int]) -> None:
-        if len(self._known) > _WORDS:
-            self._known.clear()
-        self._known.update(numbers)
+    def learn(self, numbers: Mapping[Words, int]) -> None:
+        if len(self._numbers) > _WORDS:
+            self._numbers.clear()
+        self._numbers.update(numbers)
 
     def forget(self) -> None:
         """What was learnt may have been rolled back."""
-        self._known.clear()
+        self._numbers.clear()
         self._minute = 0
 
     def outdated(self, minute: int) -> int | None:

@@ -14,7 +14,7 @@ import pytest
 from riverflow.builtin.sqlite import listing, open_sqlite
 from riverflow.builtin.sqlite.migrate import APPLICATION_ID, statements
 from riverflow.builtin.sqlite.queries import migrations
-from riverflow.builtin.sqlite.series import series_of
+from riverflow.builtin.sqlite.series import number_of, series_of
 from riverflow.codec import from_python
 from riverflow.config import Settings
 from riverflow.errors import StoreError
@@ -99,11 +99,11 @@ class TestListing(StoreCases):
         await other.aclose()
         with closing(sqlite3.connect(path)) as db:
             numbers = [number for (number,) in db.execute("SELECT id FROM series ORDER BY workflow")]
-        assert numbers == [series_of(self.run_of(0, workflow=f"flow{number}"))[0] for number in range(3)]
+        assert numbers == [number_of(series_of(self.run_of(0, workflow=f"flow{number}"))) for number in range(3)]
 
     async def test_words_do_not_run_into_each_other(self) -> None:
         one, other = self.run_of(1, workflow="ab", event_name="c"), self.run_of(1, workflow="a", event_name="bc")
-        assert series_of(one)[0] != series_of(other)[0]
+        assert number_of(series_of(one)) != number_of(series_of(other))
 
     async def test_minutes_of_long_ago_are_cleared_away(self, store: Store, path: Path) -> None:
         for number, at in enumerate((NOW, NOW + 3 * 86_400)):
