@@ -30,6 +30,10 @@ class FakeClock:
     What another thread does (the SQLite writer, a plain handler) is not waited for: after `advance`, wait for the
     condition that the test is about, or for the next sleeper.
 
+    A sleeper is due as soon as `now` says the time until which it sleeps. (A float has steps of 2.4e-7 seconds at
+    today's Unix time, so who sleeps for the rest of the time until a date, `date - now()`, asks for up to half a step
+    too much or too little. Moving time on to that date wakes it, and leaves `monotonic` up to half a step ahead.)
+
     `start` is the Unix time that `now` begins with; `monotonic` begins with 0.
     """
 
@@ -78,7 +82,7 @@ class FakeClock:
             raise ValueError("time moves forward only")
         target = self._elapsed + seconds
         await _run_ready()
-        while self._sleepers and self._sleepers[0][0] <= target:
+        while self._sleepers and self._start + self._sleepers[0][0] <= self._start + target:
             due, _, future = self._sleepers.pop(0)
             self._elapsed = max(self._elapsed, due)
             if not future.done():

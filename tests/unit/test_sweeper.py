@@ -133,6 +133,21 @@ async def test_notice_of_something_earlier_wakes_it_in_time(scene: Scene) -> Non
         assert scene.taken == [soon]
 
 
+async def test_notice_while_time_moves_on_wakes_it_when_that_is_due(scene: Scene) -> None:
+    """The lease is renewed at a third of it, which is no whole number of a float's steps at today's Unix time."""
+    async with scene.running(scene.sweeper.run):
+        soon = scene.due_in(5)
+
+        async def notice() -> None:
+            await scene.clock.sleep(LEASE / 3)
+            scene.sweeper.notice(scene.start + 5)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(notice())
+            await scene.clock.advance(5)
+        assert scene.taken == [soon]
+
+
 async def test_notice_of_something_later_does_not_wake_it(scene: Scene) -> None:
     scene.due_in(2)
     async with scene.running(scene.sweeper.run):

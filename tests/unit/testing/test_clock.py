@@ -67,6 +67,47 @@ async def test_one_advance_carries_a_chain_of_sleeps(clock: FakeClock) -> None:
     assert moments == [1, 3, 6]
 
 
+@pytest.mark.parametrize("before", [10 / 3, 0.1, 0.7, 43 / 12, 1])
+async def test_who_sleeps_for_the_rest_until_a_time_wakes_at_that_time(clock: FakeClock, before: float) -> None:
+    """Wherever he begins: `before` is no whole number of the steps that Unix time has in a float."""
+    wake_at = clock.now() + 5
+
+    async def sleeper() -> float:
+        await clock.sleep(before)
+        await clock.sleep(wake_at - clock.now())
+        return clock.now()
+
+    task = asyncio.create_task(sleeper())
+    await clock.advance(5)
+    assert task.done()
+    assert await task == wake_at == clock.now()
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.3, 0.7, 1.4, 10 / 3])
+async def test_who_sleeps_until_a_fraction_from_now_wakes_with_it(clock: FakeClock, seconds: float) -> None:
+    wake_at = clock.now() + seconds
+    task = asyncio.create_task(clock.sleep(wake_at - clock.now()))
+    await clock.advance(seconds)
+    assert task.done()
+    assert clock.now() == wake_at
+
+
+async def test_who_is_woken_half_a_step_beyond_the_end_has_slept_as_long_as_asked(clock: FakeClock) -> None:
+    """By monotonic time too: a loop that waits until such a time ends, and does not ask for the rest again."""
+    waking: list[float] = []
+
+    async def sleeper() -> None:
+        until = clock.monotonic() + 5 + 1e-7
+        while (left := until - clock.monotonic()) > 0:
+            await clock.sleep(left)
+            waking.append(clock.monotonic() - until)
+
+    task = asyncio.create_task(sleeper())
+    await clock.advance(5)
+    assert task.done()
+    assert waking == [0]
+
+
 async def test_a_cancelled_sleeper_leaves_no_timer(clock: FakeClock) -> None:
     task = asyncio.create_task(clock.sleep(5))
     await clock.wait_for_sleepers(1)
