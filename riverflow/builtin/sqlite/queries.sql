@@ -83,8 +83,8 @@ UPDATE due SET due_at = moved.column3, owner = NULL
 FROM (VALUES (?, ?, ?)) AS moved WHERE run_id = moved.column1 AND delivery_id = moved.column2
 
 -- delete_due --
--- Work that is done.
-DELETE FROM due WHERE (run_id, delivery_id) IN (VALUES (?, ?))
+-- Work that is done. (Pairs that are IN a bare list of more than one, SQLite looks for in every row of the table.)
+DELETE FROM due WHERE (run_id, delivery_id) IN (SELECT column1, column2 FROM (VALUES (?, ?)))
 
 -- run --
 -- One run; without a project for claimed work.
@@ -509,5 +509,5 @@ PRAGMA data_version
 SELECT coalesce(max(rowid), 0) FROM entries
 
 -- runs_with_news --
--- Runs with entries after that row.
-SELECT DISTINCT run_id FROM entries WHERE rowid > ? LIMIT ?
+-- Runs with entries after that row. (By an index of the runs, no run is read twice, but every row of every run.)
+SELECT DISTINCT run_id FROM entries NOT INDEXED WHERE rowid > ? LIMIT ?

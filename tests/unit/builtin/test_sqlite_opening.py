@@ -10,11 +10,13 @@ import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from riverflow.builtin.sqlite import connection, open_sqlite, riverflow_stores
 from riverflow.builtin.sqlite.address import Address
+from riverflow.builtin.sqlite.bulk import Bulk
 from riverflow.builtin.sqlite.listing import statement
 from riverflow.builtin.sqlite.migrate import APPLICATION_ID, migrate, statements
 from riverflow.builtin.sqlite.queries import migrations, query, schema
@@ -187,6 +189,8 @@ def test_a_script_is_cut_at_its_statements() -> None:
         ("run_heads", "SEARCH runs USING PRIMARY KEY (id=?)"),
         ("run_heads", "SEARCH deliveries USING INDEX deliveries_of_run (run_id=?)"),
         ("release_due", "SEARCH due USING COVERING INDEX due_turn (owner=?)"),
+        ("lease_due", "SEARCH due USING PRIMARY KEY (run_id=? AND delivery_id=?)"),
+        ("runs_with_news", "SEARCH entries USING INTEGER PRIMARY KEY (rowid>?)"),
     ],
 )
 def test_a_statement_goes_by_its_index(name: str, uses: str) -> None:
@@ -194,9 +198,31 @@ def test_a_statement_goes_by_its_index(name: str, uses: str) -> None:
     db.executescript(schema())
     text = query(name) if "matching" not in query(name) else statement(name)
     named = dict.fromkeys(re.findall(r":(\w+)", text))
-    values = named or [None] * text.count("?")
+    assert_goes_by(db, text, named or [None] * text.count("?"), uses)
+    db.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "uses"),
+    [
+        ("change_deliveries", ("", "", 0, 0), "SEARCH deliveries USING INDEX sqlite_autoindex_deliveries_1 (id=?)"),
+        ("move_due", ("", "", 0), "SEARCH due USING PRIMARY KEY (run_id=? AND delivery_id=?)"),
+        ("delete_due", ("", ""), "SEARCH due USING PRIMARY KEY (run_id=? AND delivery_id=?)"),
+    ],
+)
+@pytest.mark.parametrize("rows", [1, 2, 8, 64])
+def test_a_statement_for_many_rows_goes_by_its_index(name: str, row: tuple[object, ...], uses: str, rows: int) -> None:
+    db, asked = sqlite3.connect(":memory:"), list[str]()
+    db.executescript(schema())
+    db.set_trace_callback(asked.append)
+    Bulk(name).write(db, [row] * rows)
+    db.set_trace_callback(None)
+    assert_goes_by(db, asked[-1], (), uses)
+    db.close()
+
+
+def assert_goes_by(db: sqlite3.Connection, text: str, values: Any, uses: str) -> None:
     plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {text}", values)]
     assert uses in plan, plan
     whole = tuple(f"SCAN {table}" for table in ("due", "runs", "entries", "work", "found", "tallies", "deliveries"))
     assert not [step for step in plan if step.startswith(whole)], plan
-    db.close()
