@@ -26,7 +26,7 @@ from .rows import (
     entries_row,
     run_row,
 )
-from .series import Catalogue, Tallies, Words, number_of, series_of, whole_of
+from .series import Catalogue, Tallies, series_of, whole_of
 
 __all__ = ["write_decisions"]
 
@@ -58,7 +58,6 @@ class _Ledger:
     def __init__(self, catalogue: Catalogue, heads: Heads) -> None:
         self._catalogue = catalogue
         self._heads = heads
-        self._series: dict[Words, int] = {}
         self._tallies = Tallies()
         self._runs: dict[str, Row] = {}
         self._entries: list[Row] = []
@@ -123,21 +122,14 @@ class _Ledger:
 
     def _listed(self, run: Run) -> int:
         """The number of the run's series; one that is done is counted."""
-        number = self._numbered(series_of(run))
+        number = self._catalogue[series_of(run)]
         if run.phase == "done":
-            self._tallies.add(run, number, self._numbered(whole_of(run)))
-        return number
-
-    def _numbered(self, words: Words) -> int:
-        number = self._catalogue.number(words)
-        if number is None:
-            number = self._series[words] = number_of(words)
+            self._tallies.add(run, number, self._catalogue[whole_of(run)])
         return number
 
     def _count(self, db: Connection, bulk: dict[str, Bulk]) -> None:
         """Write new series and what has ended; once a minute, clear away the minutes of long ago."""
-        bulk["write_series"].write(db, ((number, *words) for words, number in self._series.items()))
-        self._catalogue.learn(self._series)
+        bulk["write_series"].write(db, self._catalogue.unwritten())
         bulk["write_tallies"].write(db, self._tallies.rows())
         if (outdated := self._catalogue.outdated(self._tallies.newest)) is not None:
             db.execute(query("forget_minutes"), (outdated,))

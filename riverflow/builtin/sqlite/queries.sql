@@ -2,7 +2,9 @@
 --
 -- Format: a line `-- name --`, one line that says what it is for, the statement. Nothing newer than SQLite 3.33 is used.
 -- A statement whose VALUES are one row may be repeated for many rows (bulk.py); in it '' and -1 stand for what is absent,
--- because Python's sqlite3 takes 0.9 µs to bind a None and 0.06 to bind a number. Lists of ids are JSON arrays.
+-- because Python's sqlite3 takes 0.9 µs to bind a None and 0.06 to bind a number. Lists of ids are JSON arrays. Many new
+-- rows are inserted OR FAIL: who writes them rolls back whole where one will not do, so SQLite need not put aside every
+-- page as it was before the statement (https://www.sqlite.org/tempfiles.html#statement_journal_files).
 
 -- delivery_status --
 -- How a delivery stands. Other statements have this in the place of its name in braces.
@@ -53,12 +55,12 @@ DELETE FROM tallies WHERE span = 60 AND series IN (SELECT id FROM series) AND at
 
 -- write_entries --
 -- What each decision adds to a log, numbered already.
-INSERT INTO entries (run_id, number, public, checkpoint, data)
+INSERT OR FAIL INTO entries (run_id, number, public, checkpoint, data)
 VALUES (?, ?, ?, ?, ?)
 
 -- write_deliveries --
 -- New deliveries.
-INSERT INTO deliveries (id, run_id, project_id, stage, type, url, lane, body, created_at, due_at, event_name,
+INSERT OR FAIL INTO deliveries (id, run_id, project_id, stage, type, url, lane, body, created_at, due_at, event_name,
     endpoint_id, attempt, expires_at, status)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), nullif(?, ''), ?, nullif(?, -1), ?)
 

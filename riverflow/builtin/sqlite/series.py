@@ -5,7 +5,7 @@ Arithmetic and memory only; the ledger writes the rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from hashlib import blake2b
 
 from ...codec import encode
@@ -50,27 +50,35 @@ def number_of(words: Words) -> int:
     return int.from_bytes(blake2b(encode(words), digest_size=8).digest(), "big") >> 1 | 1 << 62
 
 
-class Catalogue:
-    """The numbers of the series that the database is known to have, and the newest minute that was tallied. One
-    writer's."""
+class Catalogue(dict[Words, int]):
+    """The numbers of series by their words, and the newest minute that was tallied. One writer's.
 
-    __slots__ = ("_minute", "_numbers")
+    Its items are the series that the database is known to have. What else it is asked for is to be written.
+    """
+
+    __slots__ = ("_minute", "_unwritten")
 
     def __init__(self) -> None:
-        self._numbers: dict[Words, int] = {}
+        self._unwritten: dict[Words, int] = {}
         self._minute = 0
 
-    def number(self, words: Words) -> int | None:
-        return self._numbers.get(words)
+    def __missing__(self, words: Words) -> int:
+        number = self._unwritten[words] = number_of(words)
+        return number
 
-    def learn(self, numbers: Mapping[Words, int]) -> None:
-        if len(self._numbers) > _WORDS:
-            self._numbers.clear()
-        self._numbers.update(numbers)
+    def unwritten(self) -> list[Row]:
+        """The rows of series that were asked for and are not known to be there. They are, once these are written."""
+        rows = [(number, *words) for words, number in self._unwritten.items()]
+        if len(self) > _WORDS:
+            self.clear()
+        self.update(self._unwritten)
+        self._unwritten.clear()
+        return rows
 
     def forget(self) -> None:
-        """What was learnt may have been rolled back."""
-        self._numbers.clear()
+        """What was written may have been rolled back."""
+        self.clear()
+        self._unwritten.clear()
         self._minute = 0
 
     def outdated(self, minute: int) -> int | None:
