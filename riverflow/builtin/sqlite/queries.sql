@@ -397,11 +397,14 @@ WHERE EXISTS (
 SELECT count(*) FROM deliveries WHERE project_id = ? AND status IN ('dead', 'expired')
 
 -- backlog --
--- How much could be claimed now.
-SELECT count(*) FROM due LEFT JOIN processes ON processes.owner = due.owner
-WHERE ((due.owner IS NULL AND due.due_at <= :now)
-        OR (due.owner IS NOT NULL AND coalesce(processes.expires_at, :now) <= :now))
-    AND due.target NOT IN (SELECT value FROM json_each(:skip))
+-- How much could be claimed now: nobody's work, and that of the dead. (Counted together, 100 000 take five times as long.)
+SELECT (
+    SELECT count(*) FROM due
+    WHERE owner IS NULL AND due_at <= :now AND target NOT IN (SELECT value FROM json_each(:skip))
+) + (
+    SELECT count(*) FROM due LEFT JOIN processes ON processes.owner = due.owner
+    WHERE due.owner > '' AND coalesce(processes.expires_at, :now) <= :now
+        AND target NOT IN (SELECT value FROM json_each(:skip)))
 
 -- delivery --
 -- One delivery, whole.

@@ -153,6 +153,16 @@ class TestGroups(StoreCases):
         await group
         assert len(await store.queue.claim_due(YOU, NOW + 100, lanes=(), limit=9)) == 2
 
+    async def test_a_backlog_leaves_out_the_targets_to_skip(self, store: Store) -> None:
+        run = self.run_of(1)
+        owed = [self.delivery_of(run, name, endpoint_id=f"ep_{name}") for name in "abcd"]
+        await store.queue.heartbeat(ME, NOW, NOW + 10)
+        await self.accept(store, run, *owed)
+        for given_back in owed[:2]:
+            await store.queue.reschedule(run.id, given_back.id, NOW)
+        assert [await store.queue.backlog(NOW, skip=skip) for skip in ((), ["ep_a"], ["ep_c"])] == [2, 1, 2]
+        assert [await store.queue.backlog(NOW + 10, skip=skip) for skip in ((), ["ep_a", "ep_c"])] == [5, 3]
+
     async def test_ended_leases_that_hold_nothing_are_forgotten(self, store: Store, path: Path) -> None:
         await self.accept(store, self.run_of(1), owner="process_dead")
         for owner, expires_at in (("process_dead", NOW + 10), ("process_idle", NOW + 10), (ME, NOW + 99)):
