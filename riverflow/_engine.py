@@ -1,12 +1,10 @@
-"""The verbs of riverflow: submit, resume, cancel, look, subscribe; and the owner of every task.
+"""The verbs of riverflow: submit, resume, cancel, look, subscribe.
 
 Routes and the Python API speak to this and nothing below it. It knows no HTTP and makes no rule about runs.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -14,33 +12,22 @@ import msgspec
 
 from . import _machine, _payloads, _tokens, codec
 from ._approvals import Approvals
-from ._breakers import Breakers
-from ._channels import Hub
-from ._crew import Crew
 from ._doubts import doubts
+from ._engine_room import EngineRoom
 from ._idempotency import Marker
 from ._intake import Intake, Submission, parse_callback
 from ._limits import Windows, judged
 from ._parts import Parts
 from ._purge import Purge
 from ._queries import Queries
-from ._recent import Recent
 from ._replays import replay
-from ._runner import RETRY_AFTER, Runner, answer_digest
-from ._sweeper import Sweeper
+from ._runner import answer_digest
 from ._trial import Trials
-from .errors import NotFound, Overloaded, StoreError, Unauthenticated, VersionConflict
-from .models import SIDE_KINDS, Claim, Frame, Json, Project, Record, Run, TokenClaims
-from .ports import (
-    EntryPage,
-    Notifier,
-    Subscription,
-)
-from .retry import MODELRIVER
+from .errors import NotFound, Overloaded, Unauthenticated, VersionConflict
+from .models import SIDE_KINDS, Frame, Json, Project, Record, Run, TokenClaims
+from .ports import EntryPage, Subscription
 
 __all__ = ["Accepted", "Engine", "Parts", "Resumed"]
-
-logger = logging.getLogger("riverflow.engine")
 
 PROGRESS_A_MINUTE = 120  # messages of one run: each is an entry of its log and goes to every reader
 TOKEN_MARGIN = 60.0  # seconds a socket token outlives the run's last deadline
@@ -77,117 +64,26 @@ class Engine:
         self._accepting = False
         self._progress = Windows("progress", PROGRESS_A_MINUTE, parts.clock.monotonic)
         self._intake = Intake(parts.directory, parts.settings)
-        # Where nobody would tell of another process's writes, memory would not be known to be old.
-        recent = Recent(parts.clock.monotonic) if parts.notifier is not None else None
-        self.hub = Hub(parts.store.log, recent=recent)
-        self.queries: Queries = parts.queries(lanes=self._lanes, readers=self.hub.readers_of)
-        owner = parts.ids.opaque("proc")
-        self._breakers: Breakers = Breakers(
-            parts.clock.monotonic, freed=lambda seconds: self._sweeper.notice(parts.clock.now() + seconds)
-        )
-        self._sweeper: Sweeper = Sweeper(
-            parts.store.queue,
-            parts.clock,
-            owner=owner,
-            lease=parts.settings.lease,
-            lanes=self._lanes,
-            room=lambda: self._crew.room,
-            take=self._take,
-            receivers=self._breakers,
-        )
-        self._crew: Crew = Crew(
-            parts.settings.concurrency,
-            freed=lambda: self._sweeper.notice(parts.clock.now()),
-            stranded=lambda run_id: self._runner.give_back(run_id, None, RETRY_AFTER),
-        )
-        courier = parts.courier(self._breakers)
-        self.trials = Trials(courier, parts.directory, parts.clock, parts.ids)
-        self._runner: Runner = Runner(
-            log=parts.store.log,
-            queue=parts.store.queue,
-            hub=self.hub,
-            notifier=parts.notifier,
-            directory=parts.directory,
-            courier=courier,
-            aftermath=parts.aftermath(),
-            stages=parts.stages,
-            middleware=parts.middleware,
-            clock=parts.clock,
-            policy=MODELRIVER,
-            owner=lambda: self._sweeper.lease.owner,
-            spawn=self._crew.spawn,
-            cut=self._crew.cut,
-            stopped=lambda: self._crew.closed,
-            notice=self._sweeper.notice,
-            observe=parts.observe,
-        )
-        self.deliveries = parts.deliveries(told=self._runner.told, notice=self._sweeper.notice)
-        self._admission = parts.admission(
-            self._breakers, room=lambda: self._crew.room, running=lambda: self._runner.running
-        )
-        self.approvals = Approvals(parts.store.log, self._runner, parts.directory, parts.clock)
-        self.purge = Purge(parts.store.log, self.hub, self._runner, self.cancel)
-        self._idempotency = parts.idempotency(owner)
-
-    # Life
+        self._room = room = EngineRoom(parts)
+        self._runner = room.runner
+        self._admission = room.admission
+        self.hub = room.hub
+        self.queries: Queries = parts.queries(lanes=room.lanes, readers=room.hub.readers_of)
+        self.trials = Trials(room.courier, parts.directory, parts.clock, parts.ids)
+        self.deliveries = parts.deliveries(told=room.runner.told, notice=room.notice)
+        self.approvals = Approvals(parts.store.log, room.runner, parts.directory, parts.clock)
+        self.purge = Purge(parts.store.log, room.hub, room.runner, self.cancel)
+        self._idempotency = parts.idempotency(room.founder)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Keep the lease, sweep and watch until left; then drain."""
-        await self._sweeper.renew()
-        async with asyncio.TaskGroup() as group:
-            service = [
-                group.create_task(self._sweeper.keep_lease(), name="riverflow lease"),
-                group.create_task(self._sweeper.run(), name="riverflow sweeper"),
-                group.create_task(self._clear_doubts(), name="riverflow doubts"),
-                group.create_task(self._directory.watch(1.0), name="riverflow directory"),
-            ]
-            if self._parts.notifier is not None:
-                listening = self._listen(self._parts.notifier)
-                service.append(group.create_task(listening, name="riverflow notifier"))
+        """Carry what is due and take requests until left; then take nothing new, and drain."""
+        async with self._room.running():
             self._accepting = True
             try:
                 yield
             finally:
-                await self._drain(service)
-
-    async def _listen(self, notifier: Notifier) -> None:
-        """Listen to other processes until cancelled. A notifier that breaks is listened to again; what it missed
-        meanwhile, the readers find in the log."""
-        while True:
-            try:
-                await notifier.listen(self._woken)
-            except Exception:
-                logger.warning("the notifier failed; it is listened to again", exc_info=True)
-            await self._clock.sleep(1.0)
-            self.hub.wake(None)
-
-    async def _clear_doubts(self) -> None:
-        await self._sweeper.lease.clear_doubts(
-            lambda: self._parts.ids.opaque("proc"),
-            self._crew.in_hand,
-            lambda: self._sweeper.notice(self._clock.now()),
-        )
-
-    def _woken(self, run_id: str | None) -> None:
-        """Another process has written to a run (None: to some)."""
-        self.hub.wake(run_id)
-        if run_id is not None and self._runner.runs_stage_of(run_id):
-            self._crew.spawn(run_id, self._runner.look(run_id))
-
-    async def _drain(self, service: list[asyncio.Task[None]]) -> None:
-        """Take nothing new, let what runs finish within `drain_timeout`, give the rest back."""
-        self._accepting = False
-        for task in service[1:]:
-            task.cancel()
-        self.hub.close("shutting_down")
-        await self._crew.finish(self._settings.drain_timeout)
-        await self._runner.set_backs.hand_back()
-        service[0].cancel()
-        try:
-            await self._sweeper.lease.release()
-        except StoreError:
-            logger.warning("the lease could not be given back; it will run out", exc_info=True)
+                self._accepting = False
 
     # Verbs
 
@@ -377,7 +273,7 @@ class Engine:
         return _machine.start(run_id, project_id, plan, request, now, routing, warnings)
 
     async def _begin(self, decision: _machine.Decision) -> None:
-        owned = self._crew.room > 0
+        owned = self._room.has_room
         await self._runner.begin(decision, owned=owned)
         if not owned:
             self._admission.queued()
@@ -406,13 +302,3 @@ class Engine:
         """Raises Overloaded once riverflow is stopping."""
         if not self._accepting:
             raise Overloaded("riverflow is shutting down; try again", code="shutting_down")
-
-    def _lanes(self) -> list[str]:
-        """What this process can deliver to."""
-        lanes = {"http" if scheme == "https" else scheme for scheme in self._parts.senders if scheme != "local"}
-        if not self._parts.can_call_app():
-            lanes.discard("asgi")
-        return [*lanes, *(f"local:{name}" for name in self._parts.handlers)]
-
-    def _take(self, claim: Claim) -> None:
-        self._crew.spawn(claim.run_id, self._runner.take(claim))
