@@ -28,12 +28,15 @@ class News(msgspec.Struct, frozen=True):
 def news_of(entries: Sequence[Entry], first: int, everything: bool) -> News:
     """Entries that were just appended, the first of them under that number, as the public or (everything) the operator
     is told of them."""
-    frames = [
-        timeline_frame(entry, number) if everything else frame_of(entry, number)
-        for number, entry in enumerate(entries, start=first)
-        if everything or entry.public
-    ]
-    return News(first, first + len(entries) - 1, frames)
+    frames: list[Frame] = []
+    number = first
+    for entry in entries:
+        if everything:
+            frames.append(timeline_frame(entry, number))
+        elif entry.public:
+            frames.append(frame_of(entry, number))
+        number += 1
+    return News(first, number - 1, frames)
 
 
 def numbered(entries: Sequence[Entry], first: int) -> list[Entry]:

@@ -42,7 +42,9 @@ class Recent:
     def born(self, project_id: str, run_id: str) -> None:
         """Remember a run from its first entry on."""
         self._runs[run_id] = _Told(project_id, self._monotonic())
-        self._grow(_OVERHEAD)
+        self._size += _OVERHEAD
+        if self._size > BYTES:
+            self._shrink()
 
     def note(self, run_id: str, news: News) -> None:
         """What was just appended. A gap is another writer's: the run is forgotten."""
@@ -53,11 +55,12 @@ class Recent:
             self.forget(run_id)
             return
         told.newest = news.last
-        if news.frames:
-            told.frames += news.frames
-            size = sum([len(frame.data) for frame in news.frames])
-            told.size += size
-            self._grow(size)
+        for frame in news.frames:
+            told.frames.append(frame)
+            told.size += len(frame.data)
+            self._size += len(frame.data)
+        if self._size > BYTES:
+            self._shrink()
 
     def news(self, project_id: str, run_id: str) -> News | None:
         """All that a run has told, or None where the log must be asked."""
@@ -74,7 +77,6 @@ class Recent:
         elif (told := self._runs.pop(run_id, None)) is not None:
             self._size -= told.size
 
-    def _grow(self, size: int) -> None:
-        self._size += size
+    def _shrink(self) -> None:
         while self._size > BYTES:
             self.forget(next(iter(self._runs)))

@@ -263,11 +263,11 @@ class Runner:
 
     # Deliveries
 
-    async def _deliver_all(self, record: Record, deliveries: tuple[Delivery, ...]) -> None:
-        """There is one at least; it is made here, the others beside it."""
+    def _deliver_all(self, record: Record, deliveries: tuple[Delivery, ...]) -> Awaitable[None]:
+        """There is one at least; it is made by who awaits this, the others beside it."""
         for delivery in deliveries[1:]:
             self._spawn(record.run.id, self._deliver(delivery, record))
-        await self._deliver(deliveries[0], record)
+        return self._deliver(deliveries[0], record)
 
     async def _deliver(self, delivery: Delivery, record: Record | None) -> None:
         try:

@@ -106,9 +106,9 @@ class Scribe:
         self._waiting.pop(record.run.id, None)
         if record.run.phase != "waiting":
             return
-        size = len(bytes(record.request))
+        size = len(record.request)
         for output in record.outputs:
-            size += len(bytes(output.data))
+            size += len(output.data)
         if size <= REMEMBERED_BYTES:
             self._waiting[record.run.id] = record
             if len(self._waiting) > REMEMBERED:

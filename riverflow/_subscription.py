@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from typing import Protocol
+from collections.abc import AsyncIterator, Awaitable
+from typing import Protocol, cast
 
 from ._frames import News, frame_of, timeline_frame
 from .errors import NotFound, StoreError, SubscriptionClosed
@@ -91,7 +91,7 @@ class LiveSubscription:
                 await self._catch_up()
             elif timeout == 0:
                 return None
-            elif not await self._news_before(deadline):
+            elif not await (self._news() if deadline is None else self._news_before(deadline)):
                 await self._catch_up()
                 return self._pop() if self._queue else None
         return self._pop()
@@ -99,10 +99,8 @@ class LiveSubscription:
     def __aiter__(self) -> AsyncIterator[Frame]:
         return self
 
-    async def __anext__(self) -> Frame:
-        frame = await self.next()
-        assert frame is not None  # without a timeout there is nothing else to return
-        return frame
+    def __anext__(self) -> Awaitable[Frame]:
+        return cast("Awaitable[Frame]", self.next())  # without a timeout there is nothing else to return
 
     async def __aenter__(self) -> LiveSubscription:
         return self
@@ -224,20 +222,22 @@ class LiveSubscription:
             self.latest = max(frame.number, self._tail)
         return frame
 
-    async def _news_before(self, deadline: float | None) -> bool:
+    def _news(self) -> asyncio.Future[bool]:
+        """Done when this reader is woken: with True, where nobody else does it."""
+        self._waiter = asyncio.get_running_loop().create_future()
+        return self._waiter
+
+    async def _news_before(self, deadline: float) -> bool:
         """Wait to be woken; False when the deadline (of the loop's clock) came first."""
         loop = asyncio.get_running_loop()
-        if deadline is not None and loop.time() >= deadline:
+        if loop.time() >= deadline:
             return False  # wake-ups that brought nothing have eaten the time
-        waiter: asyncio.Future[bool] = loop.create_future()
-        self._waiter = waiter
-        timer = None if deadline is None else loop.call_at(deadline, _expire, waiter)
+        waiter = self._news()
+        timer = loop.call_at(deadline, _expire, waiter)
         try:
             return await waiter
         finally:
-            self._waiter = None
-            if timer is not None:
-                timer.cancel()
+            timer.cancel()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

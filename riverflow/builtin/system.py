@@ -19,13 +19,11 @@ class SystemClock:
 
     __slots__ = ()
 
-    def now(self) -> float:
-        """Unix seconds; may step when the host's clock is set."""
-        return time.time()
+    now = staticmethod(time.time)
+    """Unix seconds; may step when the host's clock is set."""
 
-    def monotonic(self) -> float:
-        """Seconds since an arbitrary moment; never steps."""
-        return time.monotonic()
+    monotonic = staticmethod(time.monotonic)
+    """Seconds since an arbitrary moment; never steps."""
 
     async def sleep(self, seconds: float) -> None:
         """Wait `seconds`; zero or less gives the loop one turn."""
