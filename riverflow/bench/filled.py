@@ -98,28 +98,31 @@ def project_of(path: Path) -> str:
 
 
 async def history(
-    folder: Path, *, runs: int, flows: int, rounds: int, size: int, say: Callable[[str], None]
-) -> tuple[float, list[float]]:
-    """CPU a flow of mode R with a million runs (say) behind it over the same with none: the median and all ratios."""
-    mode = MODES["R"]
-    path = folder / "history.db"
-    ratios: list[float] = []
+    folder: Path, *, done: int, waiting: int, flows: int, rounds: int, size: int, say: Callable[[str], None]
+) -> dict[str, tuple[float, list[float]]]:
+    """CPU a flow of mode R in a store with so many runs that are `done`, and in one with so many that are `waiting`,
+    over the same with none: the median and all ratios of each."""
+    kind = MODES["R"].kind
+    ratios: dict[str, list[float]] = {"done": [], "waiting": []}
     async with rig(folder, size=size, structured=False) as set_up:
-        first = await set_up.system("riverflow", "R", name="history")
-        await first.stop()
-        began = time.perf_counter()
-        await asyncio.to_thread(fill_finished, path, project_of(path), runs)
-        say(f"history: {runs} runs written in {time.perf_counter() - began:.0f} s, {path.stat().st_size / 1e6:.0f} MB")
-        young = await set_up.system("riverflow", "R", name="young")
-        old = await set_up.system("riverflow", "R", name="history")
-        for system in (young, old):
-            await set_up.load(system, mode.kind, min(WARM_UP, flows), in_flight=IN_FLIGHT)
+        for name, fill, count in (("done", fill_finished, done), ("waiting", fill_waiting, waiting)):
+            path = folder / f"{name}.db"
+            first = await set_up.system("riverflow", "R", name=name)
+            await first.stop()
+            began = time.perf_counter()
+            await asyncio.to_thread(fill, path, project_of(path), count)
+            took, megabytes = time.perf_counter() - began, path.stat().st_size / 1e6
+            say(f"history: {count} runs that are {name} written in {took:.0f} s, {megabytes:.0f} MB")
+        systems = {name: await set_up.system("riverflow", "R", name=name) for name in ("young", *ratios)}
+        for system in systems.values():
+            await set_up.load(system, kind, min(WARM_UP, flows), in_flight=IN_FLIGHT)
         for number in range(1, rounds + 1):
-            beside = await set_up.load(young, mode.kind, flows, in_flight=IN_FLIGHT)
-            run = await set_up.load(old, mode.kind, flows, in_flight=IN_FLIGHT)
-            ratios.append(run.cpu_us / beside.cpu_us)
-            say(f"history round {number}: {run.cpu_us:.0f} µs a flow, without {beside.cpu_us:.0f} µs")
-    return median(ratios), [round(each, 3) for each in ratios]
+            runs = {name: await set_up.load(each, kind, flows, in_flight=IN_FLIGHT) for name, each in systems.items()}
+            for name, found in ratios.items():
+                found.append(runs[name].cpu_us / runs["young"].cpu_us)
+            told = ", ".join(f"{name} {run.cpu_us:.0f}" for name, run in runs.items())
+            say(f"history round {number}: µs a flow: {told}")
+    return {name: (median(found), [round(each, 3) for each in found]) for name, found in ratios.items()}
 
 
 async def recovery(folder: Path, *, waiting: int, size: int, say: Callable[[str], None]) -> dict[str, float]:

@@ -26,7 +26,7 @@ class Report(msgspec.Struct, kw_only=True):
     seconds: float = 0.0
     flows: list[Comparison] = []
     durability: tuple[float, list[float]] | None = None
-    history: tuple[float, list[float]] | None = None
+    history: dict[str, tuple[float, list[float]]] | None = None
     history_runs: int = 0
     recovery: dict[str, float] | None = None
     waiting_runs: int = 0
@@ -103,7 +103,9 @@ def _beside(report: Report) -> Iterator[str]:
         yield f"| {each.transport}: CPU µs to connect one | {each.connect_us:.0f} |"
         yield f"| {each.transport}: CPU µs to push one message to one | {each.push_us:.0f} |"
     if report.history is not None:
-        yield f"| CPU a flow with {report.history_runs} runs of history ÷ with none (R) | {report.history[0]:.2f} |"
+        done, waiting = report.history["done"][0], report.history["waiting"][0]
+        yield f"| CPU a flow with {report.history_runs} runs of history ÷ with none (R) | {done:.2f} |"
+        yield f"| CPU a flow beside {report.waiting_runs} runs that wait ÷ beside none (R) | {waiting:.2f} |"
     if report.recovery is not None:
         found = report.recovery
         yield f"| start with {report.waiting_runs} waiting runs: serves after s | {found['serves_s']:.2f} |"

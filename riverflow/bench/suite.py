@@ -93,9 +93,9 @@ async def _beside(plan: Plan, report: Report, folder: Path, say: Callable[[str],
             report.idle.append(await idle(folder, transport, subscribers=plan.subscribers, size=size, say=say))
     if "history" in plan.parts:
         report.history = await history(
-            folder, runs=plan.history, flows=flows, rounds=min(rounds, 9), size=size, say=say
+            folder, done=plan.history, waiting=plan.waiting, flows=flows, rounds=min(rounds, 9), size=size, say=say
         )
-        report.history_runs = plan.history
+        report.history_runs, report.waiting_runs = plan.history, plan.waiting
     if "recovery" in plan.parts:
         report.recovery = await recovery(folder, waiting=plan.waiting, size=size, say=say)
         report.waiting_runs = plan.waiting

@@ -53,10 +53,12 @@ async def test_what_stands_beside_the_modes(tmp_path: Path) -> None:
     report = await run(plan(tmp_path, "durability", "history", "recovery", "passthrough"), lambda text: None)
     assert report.durability is not None
     assert report.history is not None
+    assert {name: median > 0 for name, (median, _) in report.history.items()} == {"done": True, "waiting": True}
     assert report.recovery is not None
     assert report.recovery["claims_s"] >= report.recovery["serves_s"] > 0
     assert report.passthrough_us is not None
     assert "synchronous FULL" in table(report)
+    assert "beside 100 runs that wait" in table(report)
     assert os.listdir(tmp_path) == []
 
 
