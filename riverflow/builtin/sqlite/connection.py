@@ -10,13 +10,13 @@ from sqlite3 import Connection
 from ...errors import ConfigError, RiverflowError, StoreError, StoreUnavailable
 from .address import Address
 
-__all__ = ["connect", "connect_reader", "is_busy", "translated"]
+__all__ = ["connect", "connect_copier", "connect_reader", "is_busy", "translated"]
 
 BUSY_TIMEOUT = 5.0
 """Seconds to wait for another process's transaction. A group commit takes milliseconds; seconds mean that it hangs."""
 
 _OLDEST = (3, 33, 0)  # for UPDATE … FROM
-_CHECKPOINT_PAGES = 4000  # 16 MB of log between checkpoints: hot pages are copied into the file once, not ten times
+_CHECKPOINT_PAGES = 16_000  # 64 MB of log, at which the writer copies it itself: the copier (checkpoints.py) lags
 
 
 def connect(address: Address) -> Connection:
@@ -42,6 +42,13 @@ def connect_reader(address: Address) -> Connection:
         db.execute("PRAGMA query_only = ON")
     except sqlite3.Error as error:
         raise StoreUnavailable(f"cannot open {address}: {error}") from error
+    return db
+
+
+def connect_copier(address: Address) -> Connection:
+    """A connection that copies the log into the file, as durably as the writer does. Raises StoreUnavailable."""
+    db = connect_reader(address)
+    db.execute("PRAGMA synchronous = FULL")
     return db
 
 

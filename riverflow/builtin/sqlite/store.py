@@ -9,7 +9,8 @@ from sqlite3 import Connection
 
 from ...ports import Clock, Documents, Notifier, Queue, RunLog
 from .address import Address
-from .connection import connect, connect_reader, translated
+from .checkpoints import Checkpoints, copy_round
+from .connection import connect, connect_copier, connect_reader, translated
 from .documents import SqliteDocuments
 from .log import SqliteLog
 from .migrate import migrate
@@ -29,8 +30,8 @@ it takes 5 to 10 % of a flow's CPU away in process and 3 to 5 % over webhooks, a
 class SqliteStore:
     """ports.Store on a SQLite file, which several processes of one host may share, or on a private one in memory.
 
-    A file has a writer thread and a reader thread in each process; a database in memory has one connection, so its
-    writer reads as well.
+    A file has a thread in each process to write, one to read and one to copy SQLite's log into it; a database in memory
+    has one connection, so its writer reads as well.
     """
 
     def __init__(self, address: Address, clock: Clock) -> None:
@@ -39,9 +40,15 @@ class SqliteStore:
             "riverflow-sqlite-writer", self._connect, write_round(address), pause=partial(time.sleep, PAUSE)
         )
         self._reader = self._writer
+        self._beside: tuple[Worker, ...] = ()
+        self._checkpoints: Checkpoints | None = None
         self._notifier: Notifier | None = None
         if address.path is not None:
             self._reader = Worker("riverflow-sqlite-reader", lambda: connect_reader(address), read_round(address))
+            copier = Worker("riverflow-sqlite-copier", lambda: connect_copier(address), copy_round(address))
+            self._beside = (self._reader, copier)
+            self._checkpoints = Checkpoints(self._writer, copier)
+            self._writer.after = self._checkpoints.count
             self._notifier = DataVersionNotifier(self._writer, clock)
         self._log = SqliteLog(self._writer, self._reader)
         self._queue = SqliteQueue(self._writer, self._reader)
@@ -66,24 +73,30 @@ class SqliteStore:
     async def open(self) -> None:
         """Connect and migrate. Raises StoreUnavailable, SchemaMismatch, ConfigError."""
         await self._writer.start()
-        if self._reader is not self._writer:
-            try:
-                await self._reader.start()
-            except BaseException:
-                await asyncio.shield(self._writer.stop())
-                raise
+        try:
+            for worker in self._beside:
+                await worker.start()
+        except BaseException:
+            await asyncio.shield(self._stop())
+            raise
 
     async def compact(self) -> None:
         """Write the file anew without its free pages, and empty its log: nothing deleted or overwritten is left in
         either. Others wait to write meanwhile. Raises StoreUnavailable where somebody holds the file, or the disk has
         no room for a second copy."""
+        if self._checkpoints is not None:  # SQLite empties no log that is being copied
+            await self._checkpoints.rest()
         await self._writer.look(_rewritten)
 
     async def aclose(self) -> None:
         """Do what is queued, then close; SQLite folds its log into the file as the last connection goes."""
-        if self._reader is not self._writer:
-            await self._reader.stop()
-        await self._writer.stop()
+        if self._checkpoints is not None:
+            await self._checkpoints.rest()
+        await self._stop()
+
+    async def _stop(self) -> None:
+        for worker in (*self._beside, self._writer):
+            await worker.stop()
 
     def _connect(self) -> Connection:
         db = connect(self._address)

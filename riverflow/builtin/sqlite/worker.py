@@ -58,7 +58,7 @@ do, never makes so large a group, and never waits for a pause."""
 
 class Worker:
     """Runs operations on its own thread. `connect` is called there first; `do` is called for each group, and `pause`
-    before a group that follows a large one."""
+    before a group that follows a large one. `after` is called on the event loop when a group is done."""
 
     def __init__(
         self, name: str, connect: Callable[[], Connection], do: Round, *, pause: Callable[[], None] | None = None
@@ -67,6 +67,7 @@ class Worker:
         self._connect = connect
         self._do = do
         self._pause = pause
+        self.after: Callable[[], None] | None = None
         self._asked: list[Job] = []
         self._queue: SimpleQueue[list[Job] | None] = SimpleQueue()
         self._loop: AbstractEventLoop | None = None
@@ -149,9 +150,14 @@ class Worker:
                 else:
                     jobs.extend(more)
             done = len(jobs)
-            _post(loop, _resolve, [future for _, future in jobs], self._results(db, jobs))
+            _post(loop, self._tell, [future for _, future in jobs], self._results(db, jobs))
             if last:
                 return
+
+    def _tell(self, futures: Sequence[Future[Any]], results: Sequence[object]) -> None:
+        _resolve(futures, results)
+        if self.after is not None:
+            self.after()
 
     def _results(self, db: Connection, jobs: Sequence[Job]) -> Sequence[object]:
         try:

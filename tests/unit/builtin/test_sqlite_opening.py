@@ -134,7 +134,7 @@ async def test_a_closed_store_leaves_one_file_and_no_thread(tmp_path: Path) -> N
     await store.open()
     await store.documents.put("p", "k", "n", b"", now=0.0)
     mine = set(threading.enumerate()) - before
-    assert {thread.name for thread in mine} == {"riverflow-sqlite-writer", "riverflow-sqlite-reader"}
+    assert {thread.name.removeprefix("riverflow-sqlite-") for thread in mine} == {"writer", "reader", "copier"}
     await store.aclose()
     assert os.listdir(tmp_path) == ["river.db"]
     for thread in mine:
