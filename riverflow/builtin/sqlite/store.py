@@ -90,6 +90,7 @@ class SqliteStore:
 
     async def aclose(self) -> None:
         """Do what is queued, then close; SQLite folds its log into the file as the last connection goes."""
+        self._writer.after = None  # the copier goes first
         if self._checkpoints is not None:
             await self._checkpoints.rest()
         await self._stop()

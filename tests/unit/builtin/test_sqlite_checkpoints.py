@@ -112,3 +112,18 @@ async def test_a_store_that_is_closed_while_its_log_is_copied_is_whole(path: Pat
     await store.aclose()
     assert [file.name for file in path.parent.iterdir()] == ["river.db"]
     assert in_the_file(path) == 50
+
+
+async def test_what_is_written_as_the_store_closes_begins_no_checkpoint(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = SqliteStore(Address(str(path)), SystemClock())
+    await store.open()
+    await write(store, ROUNDS - 1)
+    last = asyncio.create_task(write(store, 1))
+    await asyncio.sleep(0)
+    await store.aclose()
+    await last
+    await asyncio.sleep(0)
+    assert [record.message for record in caplog.records] == []
+    assert in_the_file(path) == 50
