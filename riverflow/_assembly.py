@@ -16,11 +16,12 @@ import msgspec
 from . import codec
 from ._checks import Checks
 from ._directory import Directory
-from ._engine import Engine, Parts
+from ._engine import Engine
 from ._gate import Gate
 from ._keys import KeyRing
 from ._limits import Limits
 from ._origins import Origins
+from ._parts import Parts
 from ._plugins import Plugins
 from ._retention import Retention
 from ._upkeep import Upkeep

@@ -27,7 +27,7 @@ from .errors import NotFound, Overloaded, Unauthenticated, VersionConflict
 from .models import SIDE_KINDS, Frame, Json, Project, Record, Run, TokenClaims
 from .ports import EntryPage, Subscription
 
-__all__ = ["Accepted", "Engine", "Parts", "Resumed"]
+__all__ = ["Accepted", "Engine", "Resumed"]
 
 PROGRESS_A_MINUTE = 120  # messages of one run: each is an entry of its log and goes to every reader
 TOKEN_MARGIN = 60.0  # seconds a socket token outlives the run's last deadline

@@ -131,7 +131,7 @@ class EngineRoom:
         await self._sweeper.lease.clear_doubts(
             lambda: self._parts.ids.opaque("proc"),
             self._crew.in_hand,
-            lambda: self._sweeper.notice(self._clock.now()),
+            lambda: self.notice(self._clock.now()),
         )
 
     def _woken(self, run_id: str | None) -> None:

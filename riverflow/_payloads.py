@@ -321,13 +321,10 @@ def _approved(record: Record, output: Output) -> Json:
 
 def _newest_answer(record: Record) -> Output | None:
     """The newest output that a backend or handler gave, or that stands for one that did not come."""
+    answered = [receipt.stage for receipt in record.receipts if receipt.ruling is None]
     for output in reversed(record.outputs):
-        for receipt in record.receipts:
-            if receipt.stage == output.stage and receipt.ruling is None:
-                return output
-        for stage in record.plan.pipeline.hand_offs:
-            if stage.name == output.stage:
-                return output
+        if output.stage in answered or output.stage in [stage.name for stage in record.plan.pipeline.hand_offs]:
+            return output
     return None
 
 

@@ -223,7 +223,7 @@ class LiveSubscription:
         return frame
 
     def _news(self) -> asyncio.Future[bool]:
-        """Done when this reader is woken: with True, where nobody else does it."""
+        """What `_wake` resolves."""
         self._waiter = asyncio.get_running_loop().create_future()
         return self._waiter
 

@@ -77,17 +77,17 @@ def python_json(data: bytes) -> bytes:
 def _rewritten(value: Any) -> Json:
     """Written canonically; floats have become Raw while they were read."""
     text = _encoder.encode(value)
-    # `replace` looks for a byte by memchr, `count` at one after the other: 3 k instructions a kB instead of 12 k.
-    others = text.replace(b"[", b"", _TOO_MANY).replace(b"{", b"", _TOO_MANY)
-    if len(text) - len(others) > MAX_DEPTH:
-        _check_depth(text)
+    _check_depth(text)
     if _INDEX_KEY.search(text):
         text = _encoder.encode(_ordered(_canonical_decoder.decode(text)))
     return Json(text)
 
 
 def _check_depth(text: bytes) -> None:
-    """A text with more brackets than levels are allowed: are they inside one another?"""
+    # `replace` looks for a byte by memchr, `count` at one after the other: 3 k instructions a kB instead of 12 k.
+    others = text.replace(b"[", b"", _TOO_MANY).replace(b"{", b"", _TOO_MANY)
+    if len(text) - len(others) <= MAX_DEPTH:
+        return
     level = [_decoder.decode(text)]
     for _ in range(MAX_DEPTH):
         level = [

@@ -93,8 +93,7 @@ class Event:
     @property
     def data(self) -> Any:
         """What this stage works on: the payload's `data` where it has one, else the AI's answer."""
-        payload = self.payload
-        return payload["data"] if "data" in payload else (payload.get("ai_response") or {}).get("data")
+        return self.payload["data"] if "data" in self.payload else self.ai_response.get("data")
 
     @property
     def customer_data(self) -> dict[str, Any]:

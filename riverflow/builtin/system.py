@@ -19,6 +19,7 @@ class SystemClock:
 
     __slots__ = ()
 
+    # The functions themselves: a method round each were 16 calls more a run.
     now = staticmethod(time.time)
     """Unix seconds; may step when the host's clock is set."""
 

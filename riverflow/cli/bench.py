@@ -29,7 +29,9 @@ _NEEDED = ("aiohttp", "uvicorn", "uvloop", "httptools", "websockets")
 @click.option(
     "--history", default=100_000, show_default=True, type=click.IntRange(1), help="Finished runs in the store."
 )
-@click.option("--waiting", default=100_000, show_default=True, type=click.IntRange(1), help="Runs that wait in it.")
+@click.option(
+    "--waiting", default=100_000, show_default=True, type=click.IntRange(1), help="Waiting runs in the store."
+)
 @click.option(
     "--listed", default=1_000_000, show_default=True, type=click.IntRange(1000), help="Runs under the console."
 )

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
 from sqlite3 import Connection
 
 from ...errors import StoreError
-from .address import Address
-from .connection import translated
-from .worker import Look, Operation, Worker
+from .worker import Worker
 
-__all__ = ["Checkpoints", "copy_round"]
+__all__ = ["Checkpoints"]
 
 logger = logging.getLogger("riverflow.sqlite")
 
@@ -55,18 +52,6 @@ class Checkpoints:
             logger.warning("the log was not copied into the database; it will be tried again", exc_info=True)
         finally:
             self._copying = None
-
-
-def copy_round(address: Address) -> Callable[[Connection, Sequence[Operation]], Sequence[object]]:
-    """The copier's round: in no transaction, where SQLite would refuse to copy."""
-
-    def do(db: Connection, operations: Sequence[Operation]) -> Sequence[object]:
-        try:
-            return [operation.run(db) for operation in operations if isinstance(operation, Look)]
-        except Exception as error:
-            return [translated(error, address) for _ in operations]
-
-    return do
 
 
 def _left_to_copy(db: Connection) -> int:

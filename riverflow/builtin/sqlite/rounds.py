@@ -1,4 +1,5 @@
-"""What the threads do with a group of operations: the writer commits it whole, the reader reads it off one snapshot.
+"""What the threads do with a group of operations: the writer commits it whole, the reader reads it off one snapshot,
+the copier does it in no transaction at all.
 
 This module knows transactions; what is written in them is the operations' business.
 """
@@ -18,7 +19,7 @@ from .ledger import write_decisions
 from .series import Catalogue
 from .worker import Change, Look, Operation
 
-__all__ = ["read_round", "write_round"]
+__all__ = ["copy_round", "read_round", "write_round"]
 
 
 def write_round(address: Address) -> Callable[[Connection, Sequence[Operation]], Sequence[object]]:
@@ -48,6 +49,15 @@ def read_round(address: Address) -> Callable[[Connection, Sequence[Operation]], 
             _roll_back(db)
             return [translated(error, address) for _ in operations]
         return results
+
+    return do
+
+
+def copy_round(address: Address) -> Callable[[Connection, Sequence[Operation]], Sequence[object]]:
+    """The copier's round: in no transaction, where SQLite would refuse to copy its log."""
+
+    def do(db: Connection, operations: Sequence[Operation]) -> Sequence[object]:
+        return [_look(db, cast("Look[object]", operation), address) for operation in operations]
 
     return do
 

@@ -9,14 +9,14 @@ from sqlite3 import Connection
 
 from ...ports import Clock, Documents, Notifier, Queue, RunLog
 from .address import Address
-from .checkpoints import Checkpoints, copy_round
+from .checkpoints import Checkpoints
 from .connection import connect, connect_copier, connect_reader, translated
 from .documents import SqliteDocuments
 from .log import SqliteLog
 from .migrate import migrate
 from .notifier import DataVersionNotifier
 from .queue import SqliteQueue
-from .rounds import read_round, write_round
+from .rounds import copy_round, read_round, write_round
 from .worker import Worker
 
 __all__ = ["SqliteStore"]

@@ -11,8 +11,9 @@ from typing import Any, cast
 import pytest
 
 from riverflow.builtin.sqlite.address import Address
-from riverflow.builtin.sqlite.checkpoints import ROUNDS, Checkpoints, copy_round
+from riverflow.builtin.sqlite.checkpoints import ROUNDS, Checkpoints
 from riverflow.builtin.sqlite.connection import connect, connect_copier
+from riverflow.builtin.sqlite.rounds import copy_round
 from riverflow.builtin.sqlite.store import SqliteStore
 from riverflow.builtin.sqlite.worker import Worker
 from riverflow.builtin.system import SystemClock
