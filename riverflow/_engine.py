@@ -21,7 +21,6 @@ from ._parts import Parts
 from ._purge import Purge
 from ._queries import Queries
 from ._replays import replay
-from ._runner import answer_digest
 from ._trial import Trials
 from .errors import NotFound, Overloaded, Unauthenticated, VersionConflict
 from .models import SIDE_KINDS, Frame, Json, Project, Record, Run, TokenClaims
@@ -118,8 +117,7 @@ class Engine:
     async def resume(self, project_id: str, run_id: str, stage: str | None, body: bytes) -> Resumed:
         """Take a callback. Raises NotFound, NotWaiting (409), Expired (410) and what parsing raises."""
         outcome = parse_callback(body)
-        answered = _machine.Answered(stage, outcome, answer_digest(outcome))
-        decision = await self._runner.answer(project_id, run_id, answered)
+        decision = await self._runner.answer(project_id, run_id, _machine.Answered.by("callback", stage, outcome))
         if isinstance(decision, _machine.Repeated):
             receipt, run = decision.receipt, decision.run
         else:

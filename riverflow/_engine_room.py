@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from ._breakers import Breakers
+from ._calls import Calls
 from ._channels import Hub
 from ._crew import Crew
 from ._parts import Parts
@@ -40,6 +41,7 @@ class EngineRoom:
         self.hub = Hub(parts.store.log, recent=recent)
         self.founder = parts.ids.opaque("proc")
         breakers = Breakers(parts.clock.monotonic, freed=lambda seconds: self.notice(parts.clock.now() + seconds))
+        self._calls = Calls(lambda run_id: self.runner.overrun(run_id))
         self._sweeper: Sweeper = Sweeper(
             parts.store.queue,
             parts.clock,
@@ -49,6 +51,7 @@ class EngineRoom:
             room=lambda: self._crew.room,
             take=self._take,
             receivers=breakers,
+            calls=self._calls,
         )
         self._crew: Crew = Crew(
             parts.settings.concurrency,
@@ -71,6 +74,7 @@ class EngineRoom:
             aftermath=parts.aftermath(),
             stages=parts.stages,
             middleware=parts.middleware,
+            calls=self._calls,
             clock=parts.clock,
             policy=MODELRIVER,
             owner=lambda: self._sweeper.lease.owner,

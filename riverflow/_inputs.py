@@ -6,12 +6,17 @@ Words only: which of them a run takes in which phase is the machine's table.
 
 from __future__ import annotations
 
+import hashlib
+
 import msgspec
 
+from . import codec
 from .models import Completed, Failed, Json, Outcome, Receipt, Ruling, Run
 
 __all__ = [
     "Answered",
+    "CallLost",
+    "CallOver",
     "Cancelled",
     "Extended",
     "Input",
@@ -39,6 +44,11 @@ class Answered(msgspec.Struct, frozen=True):
     digest: str
     via: str = "callback"
     ruling: Ruling | None = None
+
+    @classmethod
+    def by(cls, via: str, stage: str | None, outcome: Completed | Failed) -> Answered:
+        """An answer that came that way. The digest is of its canonical form: the same on every way in."""
+        return cls(stage, outcome, hashlib.sha256(codec.encode(outcome)).hexdigest(), via)
 
 
 class Extended(msgspec.Struct, frozen=True):
@@ -71,11 +81,20 @@ class TimedOut(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
+class CallOver(msgspec.Struct, frozen=True):
+    """The handler that was called in this process has given no answer: it put it off, or failed and is to be told again
+    (what is owed for that comes with the attempt's settlement)."""
+
+
+class CallLost(msgspec.Struct, frozen=True):
+    """The process that called the stage's handler is gone, and whether the handler came to its end is not known."""
+
+
 class Cancelled(msgspec.Struct, frozen=True):
     """Somebody asked for the end of the run."""
 
 
-Input = StageFinished | SetBack | Answered | Extended | Progressed | TimedOut | Cancelled
+Input = StageFinished | SetBack | Answered | Extended | Progressed | CallOver | CallLost | TimedOut | Cancelled
 
 
 class Repeated(msgspec.Struct, frozen=True):

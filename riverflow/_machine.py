@@ -12,9 +12,21 @@ from typing import Any, Literal
 import msgspec
 
 from . import _holds, _operations, _payloads, _simulation, _summaries, codec
-from ._inputs import Answered, Cancelled, Extended, Input, Progressed, Repeated, SetBack, StageFinished, TimedOut
+from ._inputs import (
+    Answered,
+    CallLost,
+    CallOver,
+    Cancelled,
+    Extended,
+    Input,
+    Progressed,
+    Repeated,
+    SetBack,
+    StageFinished,
+    TimedOut,
+)
 from ._messages import AcceptedEntry, ReceivedEntry
-from ._moves import Decision, Routing, current_stage, end_badly, hand_off, stage_done
+from ._moves import Decision, Routing, call_lost, call_over, current_stage, end_badly, hand_off, stage_done
 from .errors import Expired, NotFound, NotWaiting, RequestError
 from .models import (
     RECEIPTS,
@@ -34,6 +46,8 @@ from .pipeline import APPROVAL, HAND_OFF, Stage
 __all__ = [
     "TABLE",
     "Answered",
+    "CallLost",
+    "CallOver",
     "Cancelled",
     "Decision",
     "Extended",
@@ -123,6 +137,8 @@ _receipt = msgspec.json.Decoder(Receipt)
 
 
 def _stage_finished(record: Record, taken: StageFinished, now: float, routing: Routing) -> Decision:
+    if record.run.is_called:
+        return _not_due(record, taken, now, routing)
     outcome = taken.outcome
     stage = current_stage(record)
     if isinstance(outcome, Waiting):
@@ -149,11 +165,10 @@ def _set_back(record: Record, taken: SetBack, now: float, routing: Routing) -> D
 
 
 def _answered(record: Record, taken: Answered, now: float, routing: Routing) -> Decision | Repeated:
-    stage = _addressed(record, taken)
-    if stage.name != record.run.stage:
+    stage, deadline = _addressed(record, taken), record.run.deadline_at
+    if stage.name != record.run.stage or deadline is None:
         return _answered_too_late(record, taken, now, routing)
-    deadline = record.run.deadline_at
-    if deadline is not None and now > deadline:
+    if now > deadline:
         raise _too_late(stage, deadline)
     if taken.ruling is not None:
         record = _holds.released(record, taken.ruling)
@@ -242,15 +257,14 @@ def _waiting(record: Record, taken: Extended | Progressed, now: float) -> Stage:
 
 
 def _timed_out(record: Record, taken: TimedOut, now: float, routing: Routing) -> Decision:
-    stage, deadline_at = current_stage(record), record.run.deadline_at or now
-    if now < deadline_at:
+    stage, deadline_at = current_stage(record), record.run.deadline_at
+    if deadline_at is None or now < deadline_at:
         return _not_due(record, taken, now, routing)
     if stage.kind == APPROVAL:
         return _holds.undecided(record, stage, deadline_at, now, routing)
     if _simulation.stands_in(record.plan, stage):  # its deadline is when the stand-in answers
         outcome = _simulation.answer(record, stage, now)
-        answered = Answered(stage.name, outcome, _simulation.digest(outcome), via=_simulation.VIA)
-        return _taken(record, stage, answered, now, routing)
+        return _taken(record, stage, Answered.by(_simulation.VIA, stage.name, outcome), now, routing)
     decision = _without_answer(record, stage, deadline_at, taken.reason, now, routing)
     overdue = _operations.callback_overdue(record, now, routing.operators("callback.overdue"))
     return msgspec.structs.replace(decision, deliveries=decision.deliveries + overdue) if overdue else decision
@@ -278,6 +292,14 @@ def _without_answer(
     return end_badly(record, failure, now, routing, (entry,))
 
 
+def _call_over(record: Record, taken: CallOver, now: float, routing: Routing) -> Decision:
+    return call_over(record) if record.run.is_called else _not_due(record, taken, now, routing)
+
+
+def _call_lost(record: Record, taken: CallLost, now: float, routing: Routing) -> Decision:
+    return call_lost(record, now, routing) if record.run.is_called else _not_due(record, taken, now, routing)
+
+
 def _cancelled(record: Record, taken: Cancelled, now: float, routing: Routing) -> Decision:
     failure = Failed(code="cancelled", message="The run was cancelled")
     return end_badly(_holds.released(record), failure, now, routing, (), forget_deadline=True)
@@ -291,11 +313,6 @@ def _ended(record: Record, taken: Input, now: float, routing: Routing) -> Decisi
     )
 
 
-def _ask_of_nobody(record: Record, taken: Extended | Progressed, now: float, routing: Routing) -> Decision:
-    _waiting(record, taken, now)
-    return _not_due(record, taken, now, routing)
-
-
 def _not_due(record: Record, taken: Input, now: float, routing: Routing) -> Decision:
     raise NotWaiting(f"the run is at {record.run.stage!r}, {record.run.phase}, and does not take this")
 
@@ -305,16 +322,20 @@ Rule = Callable[[Record, Any, float, Routing], Decision | Repeated]
 TABLE: dict[tuple[str, type], Rule] = {
     ("running", StageFinished): _stage_finished,
     ("running", SetBack): _set_back,
-    ("running", Answered): _answered_too_late,
-    ("running", Extended): _ask_of_nobody,
-    ("running", Progressed): _ask_of_nobody,
-    ("running", TimedOut): _not_due,
+    ("running", Answered): _answered,
+    ("running", Extended): _extended,
+    ("running", Progressed): _progressed,
+    ("running", CallOver): _call_over,
+    ("running", CallLost): _call_lost,
+    ("running", TimedOut): _timed_out,
     ("running", Cancelled): _cancelled,
     ("waiting", StageFinished): _not_due,
     ("waiting", SetBack): _not_due,
     ("waiting", Answered): _answered,
     ("waiting", Extended): _extended,
     ("waiting", Progressed): _progressed,
+    ("waiting", CallOver): _not_due,
+    ("waiting", CallLost): _not_due,
     ("waiting", TimedOut): _timed_out,
     ("waiting", Cancelled): _cancelled,
     ("done", StageFinished): _ended,
@@ -322,6 +343,8 @@ TABLE: dict[tuple[str, type], Rule] = {
     ("done", Answered): _answered_too_late,
     ("done", Extended): _ended,
     ("done", Progressed): _ended,
+    ("done", CallOver): _ended,
+    ("done", CallLost): _ended,
     ("done", TimedOut): _ended,
     ("done", Cancelled): _ended,
 }

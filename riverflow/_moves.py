@@ -16,18 +16,31 @@ from ._owed import owed
 from .models import Completed, Delivery, Entry, Failed, Json, Output, Plan, Record, Run, Summary, Target
 from .pipeline import FINALISE, HAND_OFF, Stage
 
-__all__ = ["Decision", "Routing", "current_stage", "end_badly", "end_well", "hand_off", "stage_done"]
+__all__ = [
+    "Decision",
+    "Routing",
+    "call_lost",
+    "call_of",
+    "call_over",
+    "current_stage",
+    "end_badly",
+    "end_well",
+    "hand_off",
+    "stage_done",
+]
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """What follows from an input: the new record, what to write with it, and which stage to run next (None: the
-    run waits or is done)."""
+    """What follows from an input: the new record, what to write with it, which stage to run next (None: the run waits
+    or is done), and which in-process handler to call. While its process lives nothing is owed for a call: the run is on
+    its lease."""
 
     record: Record
     entries: tuple[Entry, ...]
     deliveries: tuple[Delivery, ...] = ()
     closes: str | None = None
     run_next: Stage | None = None
+    call: Delivery | None = None
 
 
 class Routing(Protocol):
@@ -81,16 +94,19 @@ def hand_off(
     before: tuple[Entry, ...],
     closes: str | None = None,
 ) -> Decision:
-    """Mint the callback and the deliveries that tell of it, in one breath; its clock starts here."""
+    """Mint the callback and the deliveries that tell of it, in one breath; its clock starts here. A handler in this
+    process is called instead: the run goes on running, with a deadline."""
     simulated = _simulation.stands_in(record.plan, stage)
     deadline = now + (_simulation.AFTER if simulated else timeout or record.plan.callback_timeout)
     first = record.run.status == "pending"
+    targets = routing.targets(record.plan, "task.ai_generated", event_name)
+    called = stage.kind == HAND_OFF and len(targets) == 1 and targets[0].url.startswith("local:")
     run = _moved(
         record.run,
         status="ai_generated",
         event_name=record.run.event_name or event_name,
         stage=stage.name,
-        phase="waiting",
+        phase="running" if called else "waiting",
         deadline_at=deadline,
     )
     record = msgspec.structs.replace(record, run=run)
@@ -98,7 +114,6 @@ def hand_off(
     if first:
         message = _payloads.ai_generated(record, event_name)
         entries.append(Entry(kind="run.ai_generated", at=now, stage=stage.name, public=True, data=message))
-    targets = routing.targets(record.plan, "task.ai_generated", event_name)
     if simulated:
         entries.append(_simulation.says(record, stage, now))
     elif not targets:
@@ -109,7 +124,33 @@ def hand_off(
         token = routing.callback_token(run.id, _payloads.callback_place(record.plan, stage))
         body = _payloads.hand_off(record, stage, event_name, now, token)
     deliveries = _deliveries(record, stage, "task.ai_generated", event_name, body, targets, now, deadline)
+    if called:
+        return Decision(record=record, entries=tuple(entries), closes=closes, call=deliveries[0])
     return Decision(record=record, entries=tuple(entries), deliveries=deliveries, closes=closes)
+
+
+def call_over(record: Record) -> Decision:
+    """The run waits from here on, as one whose backend is elsewhere."""
+    return Decision(record=msgspec.structs.replace(record, run=_moved(record.run, phase="waiting")), entries=())
+
+
+def call_lost(record: Record, now: float, routing: Routing) -> Decision:
+    """The call is owed from here on, to whoever has the handler; its beginnings so far are attempts of it."""
+    stage = current_stage(record)
+    token = routing.callback_token(record.run.id, _payloads.callback_place(record.plan, stage))
+    delivery = call_of(record, stage, now, token)
+    record = msgspec.structs.replace(record, run=_moved(record.run, phase="waiting"))
+    return Decision(record=record, entries=(), deliveries=(delivery,))
+
+
+def call_of(record: Record, stage: Stage, now: float, token: str) -> Delivery:
+    """The call of a hand-off's handler, from what the run was when it came there."""
+    event_name = stage.event_name or stage.name
+    targets = (Target(url=f"local:{event_name}"),)
+    body = _payloads.hand_off(record, stage, event_name, now, token)
+    deadline = record.run.deadline_at
+    (delivery,) = _deliveries(record, stage, "task.ai_generated", event_name, body, targets, now, deadline)
+    return msgspec.structs.replace(delivery, attempt=record.attempt)
 
 
 def end_well(

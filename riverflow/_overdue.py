@@ -31,6 +31,8 @@ async def reason_of(log: RunLog, queue: Queue, record: Record) -> str | None:
     """What the handler of the stage that waits says of itself; None where no handler was asked, or it put its answer
     off. Raises StoreError."""
     run = record.run
+    if run.is_called:
+        return _STILL
     owed = await queue.deliveries(run.project_id, run.id)
     asked = [each for each in owed if each.stage == run.stage and each.lane.startswith("local:")]
     if not asked or asked[-1].status == "delivered":

@@ -1,23 +1,24 @@
-"""Carries one run: runs its stages, makes its deliveries, puts decisions into effect.
+"""Carries one run: runs its stages and puts decisions into effect.
 
-This module makes no rule (that is `_machine`), keeps no timer (that is `_sweeper`) and writes no log itself (that is
-`_scribe`).
+This module makes no rule (that is `_machine`), keeps no timer (that is `_sweeper`), tells nobody (that is `_deliverer`)
+and writes no log itself (that is `_scribe`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from . import _machine, codec
+from . import _machine
 from ._aftermath import Aftermath
+from ._calls import Calls
 from ._channels import Hub
 from ._courier import Courier
+from ._deliverer import Deliverer
 from ._directory import Directory
 from ._overdue import reason_of
 from ._scribe import RETRY_AFTER, Scribe, Spawn
@@ -31,20 +32,15 @@ from .errors import (
     StoreError,
     VersionConflict,
 )
-from .models import Claim, Completed, Delivery, Entry, Failed, Outcome, Record, Settlement
+from .models import Claim, Entry, Failed, Outcome, Record, Settlement
 from .pipeline import Stage
 from .ports import Clock, Notifier, Queue, RunLog, StageContext, StageMiddleware, StageRunner
 from .retry import RetryPolicy
 from .time_limit import TimeLimit
 
-__all__ = ["RETRY_AFTER", "Runner", "answer_digest"]
+__all__ = ["RETRY_AFTER", "Runner"]
 
 logger = logging.getLogger("riverflow.runner")
-
-
-def answer_digest(outcome: Completed | Failed) -> str:
-    """SHA-256 of a hand-off's answer in canonical form: the same answer has the same digest on every way in."""
-    return hashlib.sha256(codec.encode(outcome)).hexdigest()
 
 
 class Runner:
@@ -67,6 +63,7 @@ class Runner:
         aftermath: Aftermath,
         stages: Mapping[str, StageRunner],
         middleware: Sequence[StageMiddleware],
+        calls: Calls,
         clock: Clock,
         policy: RetryPolicy,
         owner: Callable[[], str],
@@ -79,8 +76,6 @@ class Runner:
         self._log = log
         self._queue = queue
         self._directory = directory
-        self._courier = courier
-        self._aftermath = aftermath
         self._stages = stages
         self._middleware = tuple(middleware)
         self._clock = clock
@@ -91,8 +86,22 @@ class Runner:
         self._stopped = stopped
         self._notice = notice
         self._in_stage: dict[str, asyncio.Task[Any] | None] = {}
+        self._calls = calls
         self._scribe = Scribe(log, hub, notifier, spawn=spawn, give_back=self.give_back, notice=notice, observe=observe)
         self.set_backs = SetBacks(self._set_back, self.give_back)
+        self._deliverer = Deliverer(
+            self,
+            courier=courier,
+            aftermath=aftermath,
+            queue=queue,
+            scribe=self._scribe,
+            set_backs=self.set_backs,
+            calls=calls,
+            clock=clock,
+            spawn=spawn,
+            stopped=stopped,
+            notice=notice,
+        )
 
     # Verbs
 
@@ -103,7 +112,7 @@ class Runner:
             decision = msgspec.structs.replace(decision, record=msgspec.structs.replace(decision.record, run=run))
         await self._scribe.append(decision, expected_version=None, owner=self._owner() if owned else "")
         if owned:
-            self._spawn(decision.record.run.id, self._follow(decision))
+            self._spawn(decision.record.run.id, self.follow(decision))
 
     async def carry(self, record: Record, stage: Stage | None) -> None:
         """Run stages until the run waits or is done."""
@@ -115,19 +124,18 @@ class Runner:
             if decision is None:
                 return
             record, stage = decision.record, decision.run_next
-            if decision.deliveries:
-                await self._deliver_all(record, decision.deliveries)
+            await self._tell(decision)
 
     async def apply(
         self, record: Record, taken: _machine.Input, *, cut: bool = False
     ) -> _machine.Decision | _machine.Repeated:
-        """Decide and append; where somebody else was first, decide again on what is there now. Starts what follows,
-        after stopping (`cut`) what is under way. Raises what the machine raises."""
-        decision = await self._apply(record, taken, None)
+        """Decide, append, and start what follows, after stopping (`cut`) what is under way. Raises what the machine
+        raises."""
+        decision = await self.apply_settled(record, taken, None)
         if cut:
             self._cut(record.run.id)
-        if isinstance(decision, _machine.Decision) and (decision.deliveries or decision.run_next):
-            self._spawn(decision.record.run.id, self._follow(decision))
+        if isinstance(decision, _machine.Decision) and (decision.deliveries or decision.run_next or decision.call):
+            self._spawn(decision.record.run.id, self.follow(decision))
         return decision
 
     async def answer(
@@ -154,14 +162,16 @@ class Runner:
     async def take(self, claim: Claim) -> None:
         """Go on with claimed work: try a delivery, time a run out, or run its stage again."""
         if claim.delivery is not None:
-            await self._deliver(claim.delivery, None)
+            await self._deliverer.one(claim.delivery, None)
             return
         record = await self.load(None, claim.run_id)
         if record is None or record.run.phase == "done":
             return
         if claim.generation not in (None, record.run.generation):
             return  # between the claim and this read the lease ran out, and somebody else has claimed the run
-        if record.run.phase == "running":
+        if record.run.is_called:
+            await self._take_call(record)
+        elif record.run.phase == "running":
             await self.carry(record, record.plan.pipeline[record.run.stage])
         elif self._clock.now() >= (record.run.deadline_at or 0.0):
             await self._time_out(record)
@@ -200,6 +210,10 @@ class Runner:
     def running(self) -> int:
         """How many stages are running here."""
         return len(self._in_stage)
+
+    def overrun(self, run_id: str) -> None:
+        """A handler that is being called here has not answered in time."""
+        self._spawn(run_id, self._overrun(run_id))
 
     def runs_stage_of(self, run_id: str) -> bool:
         """Whether a stage of the run is running here."""
@@ -245,7 +259,7 @@ class Runner:
         """Put a stage's outcome into effect; None where the run has moved on without us (cancelled, or claimed by
         another process): the outcome is then stale and dropped."""
         try:
-            decision = await self._apply(record, _machine.StageFinished(outcome), None)
+            decision = await self.apply_settled(record, _machine.StageFinished(outcome), None)
         except (NotWaiting, Expired, VersionConflict):
             logger.info("run %s: the outcome of stage %r came too late", record.run.id, record.run.stage)
             return None
@@ -254,91 +268,64 @@ class Runner:
     async def _time_out(self, record: Record) -> None:
         try:
             reason = await reason_of(self._log, self._queue, record)
-            decision = await self._apply(record, _machine.TimedOut(reason), None)
+            decision = await self.apply_settled(record, _machine.TimedOut(reason), None)
         except NotWaiting:
             return  # answered in the meantime
         if isinstance(decision, _machine.Decision):
             self._cut(record.run.id)  # a handler that hangs is still at it
-            await self._follow(decision)
+            await self.follow(decision)
 
-    # Deliveries
+    async def _take_call(self, record: Record) -> None:
+        """Whoever called the handler is gone: from here on that is owed, to a process that has the handler."""
+        await self.apply_settled(record, _machine.CallLost(), None, "")
+        self._notice(self._clock.now())
 
-    def _deliver_all(self, record: Record, deliveries: tuple[Delivery, ...]) -> Awaitable[None]:
-        """There is one at least; it is made by who awaits this, the others beside it."""
-        for delivery in deliveries[1:]:
-            self._spawn(record.run.id, self._deliver(delivery, record))
-        return self._deliver(deliveries[0], record)
-
-    async def _deliver(self, delivery: Delivery, record: Record | None) -> None:
-        try:
-            await self._attempt(delivery, record)
-        except Exception:
-            logger.exception("delivery %s: unforeseen error; the work is given back", delivery.id)
-            await self.give_back(delivery.run_id, delivery.id, RETRY_AFTER)
-
-    async def _attempt(self, delivery: Delivery, record: Record | None) -> None:
-        """One attempt, and what comes of it. A handler's answer decides its stage in the same append."""
-        attempted = await self._courier.attempt(delivery)
-        if attempted is None:
-            await self._park(delivery)
+    async def _overrun(self, run_id: str) -> None:
+        record = await self.load(None, run_id)
+        if record is None or not record.run.is_called:
             return
-        answer, settlement = attempted
-        if self._aftermath.concerns(delivery, answer, settlement):
-            settlement = await self._aftermath.of(delivery, answer, settlement)
-        if isinstance(answer.outcome, Completed | Failed) and delivery.type == "task.ai_generated":
-            await self._answer_in_process(delivery, answer.outcome, settlement, record)
-            return
-        number = await self._queue.settle(settlement)
-        self._scribe.tell(delivery.run_id, settlement.entries, number)
-        if settlement.due_at is not None:
-            self._notice(settlement.due_at)
-        if settlement.deliveries:
-            self._notice(self._clock.now())
-
-    async def _park(self, delivery: Delivery) -> None:
-        """It is not this delivery's turn: the receiver is busy or out of order. It waits in the store, due all the
-        time, and no attempt is counted."""
-        now = self._clock.now()
-        await self._queue.reschedule(delivery.run_id, delivery.id, now)
-        if self._courier.parked(delivery):
-            self._notice(now)
-
-    async def _answer_in_process(
-        self, delivery: Delivery, outcome: Completed | Failed, settlement: Settlement, record: Record | None
-    ) -> None:
-        record = record or await self.load(None, delivery.run_id)
-        if record is None:
-            return
-        answered = _machine.Answered(delivery.stage, outcome, answer_digest(outcome), via="handler")
-        try:
-            decision = await self._apply(record, answered, settlement)
-        except (NotWaiting, Expired, NotFound) as refused:
-            logger.info("run %s: a handler's answer was refused: %s", delivery.run_id, refused.message)
-            decision = None
-        if isinstance(decision, _machine.Decision):
-            await self._follow(decision)
-        else:
-            number = await self._queue.settle(settlement)
-            self._scribe.tell(delivery.run_id, settlement.entries, number)
+        deadline = record.run.deadline_at or 0.0
+        if deadline <= self._clock.now():
+            await self._time_out(record)
+        else:  # it was given more time
+            self._calls.begin(run_id, deadline)
+            self._notice(deadline)
 
     # Effects
 
-    async def _follow(self, decision: _machine.Decision) -> None:
+    async def _tell(self, decision: _machine.Decision) -> None:
+        if decision.call is not None:
+            await self._deliverer.call(decision.record, decision.call)
         if decision.deliveries:
-            await self._deliver_all(decision.record, decision.deliveries)
+            await self._deliverer.all(decision.record, decision.deliveries)
+
+    async def follow(self, decision: _machine.Decision) -> None:
+        """Do what a decision that is written asks for, until the run waits or is done."""
+        await self._tell(decision)
         if decision.run_next is not None:
             await self.carry(decision.record, decision.run_next)
 
-    async def _apply(
+    async def apply_settled(
         self, record: Record, taken: _machine.Input, settled: Settlement | None, owner: str | None = None
     ) -> _machine.Decision | _machine.Repeated:
+        """Decide and append, with the attempt that it `settled`; where somebody else was first, decide again on what is
+        there now. The run is on `owner`'s lease then (None: this process's). Raises what the machine raises."""
         while True:
             routing = await self._directory.routing(record.run.project_id)
-            decision = _machine.decide(record, taken, self._clock.now(), routing)
+            try:
+                decision = _machine.decide(record, taken, self._clock.now(), routing)
+            except Expired:
+                fresh = await self.load(record.run.project_id, record.run.id)
+                if fresh is None or fresh.run.deadline_at == record.run.deadline_at:
+                    raise
+                record = fresh  # it was given more time
+                continue
             if isinstance(decision, _machine.Repeated):
                 return decision
             try:
-                holder = self._owner() if owner is None else owner
+                holder: str | None = self._owner() if owner is None else owner
+                if isinstance(taken, _machine.Extended | _machine.Progressed):
+                    holder = None  # in another process a handler may be at it, on that one's lease
                 await self._scribe.append(decision, expected_version=record.run.version, owner=holder, settled=settled)
             except VersionConflict:
                 if isinstance(taken, _machine.StageFinished | _machine.SetBack):
@@ -348,7 +335,7 @@ class Runner:
             return decision
 
     async def _set_back(self, record: Record, taken: _machine.SetBack, owner: str | None) -> None:
-        await self._apply(record, taken, None, owner)
+        await self.apply_settled(record, taken, None, owner)
 
     async def _reload(self, record: Record) -> Record:
         fresh = await self.load(record.run.project_id, record.run.id)

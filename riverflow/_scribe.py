@@ -62,11 +62,11 @@ class Scribe:
         decision: Decision,
         *,
         expected_version: int | None,
-        owner: str,
+        owner: str | None,
         settled: Settlement | None = None,
     ) -> None:
-        """Write a decision, on `owner`'s lease, with the attempt that it `settled`; then tell. Raises what the log
-        raises."""
+        """Write a decision, on `owner`'s lease (None: whose it is), with the attempt that it `settled`; then tell.
+        Raises what the log raises."""
         run = decision.record.run
         append = Append(
             run=run,
@@ -89,7 +89,7 @@ class Scribe:
             self._hub.born(run.project_id, run.id)
         self._remember(decision.record)
         self.tell(run.id, entries, number)
-        if run.phase == "waiting" and run.deadline_at is not None:
+        if run.phase != "done" and run.deadline_at is not None:
             self._notice(run.deadline_at)
 
     async def _let_go(self, append: Append, delay: float) -> None:
@@ -104,7 +104,7 @@ class Scribe:
     def _remember(self, record: Record) -> None:
         """Keep the newest waiting runs, unless they are large: most are answered by a callback within seconds, here."""
         self._waiting.pop(record.run.id, None)
-        if record.run.phase != "waiting":
+        if record.run.phase == "done" or record.run.deadline_at is None:
             return
         size = len(record.request)
         for output in record.outputs:

@@ -15,7 +15,7 @@ from ._orders import Orders, orders_of
 from .models import Answer, Delivery, DeliveryStatus, Entry, Json, Settlement
 from .retry import RetryPolicy, spread
 
-__all__ = ["UNSENT", "Attempt", "closes_endpoint", "is_gone", "settle"]
+__all__ = ["UNSENT", "Attempt", "closes_endpoint", "is_gone", "rest_of", "settle"]
 
 UNSENT = frozenset({"expired", "attempts_exhausted", "endpoint_gone", "no_sender", "no_app", "no_handler", "policy"})
 """Errors of attempts in which nothing was sent: they say nothing of the receiver."""
@@ -74,6 +74,16 @@ def settle(attempt: Attempt, now: float, policy: RetryPolicy) -> Settlement:
         entry=entry,
         due_at=due_at,
     )
+
+
+def rest_of(delivery: Delivery, settlement: Settlement) -> tuple[Delivery, ...]:
+    """What is left of a delivery that the store does not know, after an attempt: to be tried again, or to be kept with
+    the dead. Nothing, where it went well."""
+    if settlement.status == "delivered":
+        return ()
+    if settlement.status == "pending" and settlement.due_at is not None:
+        return (msgspec.structs.replace(delivery, attempt=delivery.attempt + 1, due_at=settlement.due_at),)
+    return (msgspec.structs.replace(delivery, status=settlement.status),)
 
 
 def is_gone(answer: Answer, policy: RetryPolicy) -> bool:

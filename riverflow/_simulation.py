@@ -5,14 +5,13 @@ Pure: no clock, no ids. When the answer is due and what follows from it is the m
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, Final
 
 from . import _payloads, codec
 from .models import Completed, Entry, Json, Plan, Record
 from .pipeline import APPROVAL, Stage
 
-__all__ = ["AFTER", "SAYING", "VIA", "answer", "digest", "says", "stands_in"]
+__all__ = ["AFTER", "SAYING", "VIA", "answer", "says", "stands_in"]
 
 AFTER: Final = 1.5
 """Seconds that the stand-in takes."""
@@ -59,8 +58,3 @@ def _written(data: dict[str, Any], made: dict[str, str]) -> Json:
         return codec.from_python(data)
     except ValueError:
         return codec.from_python({MEMBER: made})
-
-
-def digest(outcome: Completed) -> str:
-    """SHA-256 of the answer in canonical form, as of every hand-off's."""
-    return hashlib.sha256(codec.encode(outcome)).hexdigest()

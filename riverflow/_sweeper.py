@@ -35,11 +35,19 @@ class Receivers(Protocol):
     def next_opening(self) -> float | None: ...
 
 
+class Calls(Protocol):
+    """The in-process handlers that are being called here: their runs are on lease, their deadlines in no queue."""
+
+    @property
+    def next_deadline(self) -> float: ...
+    def end_overrun(self, now: float) -> None: ...
+
+
 class Sweeper:
     """Keeps this process's lease and claims due work for it.
 
     `lanes()` says what this process can deliver now, `room()` how much more work it can take, `take(claim)` starts it,
-    `receivers` which of them can take it.
+    `receivers` which of them can take it, `calls` what else has a deadline.
     """
 
     def __init__(
@@ -53,6 +61,7 @@ class Sweeper:
         room: Callable[[], int],
         take: Callable[[Claim], None],
         receivers: Receivers | None = None,
+        calls: Calls | None = None,
     ) -> None:
         self._queue = queue
         self._clock = clock
@@ -61,6 +70,7 @@ class Sweeper:
         self._room = room
         self._take = take
         self._receivers = receivers
+        self._calls = calls
         self._bell = asyncio.Event()
         self._noticed = math.inf
         self._wakes_at = 0.0  # while asleep: until when
@@ -97,6 +107,8 @@ class Sweeper:
         limit, lanes = (min(room, BATCH), tuple(self._lanes())) if room > 0 else (RESERVE, ())
         allowed = self._receivers.allowed() if self._receivers is not None else {}
         now = self._clock.now()
+        if self._calls is not None:
+            self._calls.end_overrun(now)
         await self.lease.hold(now)
         claims = await self._queue.claim_due(self.lease.owner, now, lanes=lanes, limit=limit, allowed=allowed)
         for claim in claims:
@@ -109,6 +121,8 @@ class Sweeper:
         """The next due time, but look at least once a lease: another process may have died."""
         now = self._clock.now()
         latest = now + self.lease.seconds
+        if self._calls is not None:
+            latest = min(latest, max(self._calls.next_deadline, now))
         if self._room() <= 0:
             due_at = await self._queue.next_due(now, ())
             return latest if due_at is None else min(max(due_at, now + 1.0), latest)

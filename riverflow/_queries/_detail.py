@@ -110,7 +110,8 @@ class AttemptShown(msgspec.Struct, frozen=True, kw_only=True):
 
 class DeliveryShown(msgspec.Struct, frozen=True, kw_only=True):
     """One body owed to one target, with its attempts in order. `attempt` is the number of the one that is due or
-    running, or was the last."""
+    running, or was the last. Not `owed` is the call of an in-process handler that is under way or went well: it is no
+    delivery yet, and none is left of it."""
 
     id: str
     type: str
@@ -125,6 +126,7 @@ class DeliveryShown(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: float | None
     body: Excerpt
     attempts: tuple[AttemptShown, ...]
+    owed: bool = True
 
     @property
     def in_process(self) -> bool:
@@ -133,7 +135,7 @@ class DeliveryShown(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def can_replay(self) -> bool:
-        return self.status != "pending"
+        return self.owed and self.status != "pending"
 
 
 class ReceiptShown(msgspec.Struct, frozen=True, kw_only=True):
@@ -293,9 +295,14 @@ def receipts_of(entries: Sequence[Entry]) -> tuple[ReceiptShown, ...]:
 
 
 def deliveries_of(
-    deliveries: Sequence[Delivery], entries: Sequence[Entry], sent: Mapping[int, dict[str, str]] = _NOTHING
+    deliveries: Sequence[Delivery],
+    entries: Sequence[Entry],
+    sent: Mapping[int, dict[str, str]] = _NOTHING,
+    calls: Sequence[Delivery] = (),
 ) -> tuple[DeliveryShown, ...]:
-    """The run's deliveries, oldest first, each with its attempts; `sent` are the headers of these by entry."""
+    """The run's deliveries and its calls of in-process handlers, oldest first, each with its attempts; `sent` are the
+    headers of these by entry."""
+    called = {each.id for each in calls}
     attempts: dict[str, list[AttemptShown]] = {}
     for entry in entries:
         if entry.kind == "delivery.attempted":
@@ -316,8 +323,9 @@ def deliveries_of(
             expires_at=each.expires_at,
             body=excerpt(_links.masked(_callbacks.masked(each.body))),
             attempts=tuple(attempts.get(each.id, ())),
+            owed=each.id not in called,
         )
-        for each in deliveries
+        for each in sorted((*deliveries, *calls), key=lambda each: each.created_at)
     )
 
 

@@ -51,6 +51,9 @@ def _running(record: Record, now: float) -> str:
     again = f", begun for the {_ordinal(record.attempt)} time" if record.attempt > 1 else ""
     if run.generation == 0:
         return f"Accepted {span(now - run.created_at)} ago; no process has had room for it yet."
+    if run.deadline_at is not None:
+        left = span(run.deadline_at - now)
+        return f"At {stage.name!r}{again}: the handler of {(stage.event_name or stage.name)!r} is at work, {left} left."
     if stage.kind == GENERATE:
         asked = f"{plan.provider}/{plan.model}" if plan.model else plan.provider
         spare = len(plan.fallbacks)

@@ -15,6 +15,7 @@ from .._machine import rebuild
 from ..errors import InvalidRequest, NotFound
 from ..models import Delivery, Entry, Record, RunFilter, Standing
 from ..ports import Clock, RunPage, Store
+from ._calls import calls_of
 from ._detail import RequestDetail, deliveries_of, entries_of, receipts_of, stages_of, tries_of
 from ._excerpt import excerpt
 from ._explain import explain
@@ -120,7 +121,8 @@ class Queries:
             raise _missing(channel_id)
         record = rebuild(stored.run, stored.checkpoints)
         sent = await self.sent(project_id, owed, page.entries)
-        deliveries = deliveries_of(owed, page.entries, sent)
+        calls = calls_of(record, page.entries, {each.id for each in owed})
+        deliveries = deliveries_of(owed, page.entries, sent, calls)
         now = self._clock.now()
         message = message_of(page.entries)
         return RequestDetail(

@@ -84,7 +84,7 @@ def row_of(run: Run) -> RequestRow:
         model=summary.model or None,
         created_at=run.created_at,
         finished_at=run.finished_at,
-        deadline_at=run.deadline_at if run.phase == "waiting" else None,
+        deadline_at=run.deadline_at if run.phase != "done" else None,
         duration_ms=summary.duration_ms,
         total_ms=total,
         prompt_tokens=summary.prompt_tokens,

@@ -72,7 +72,8 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     """How attempt number `attempt` of a delivery ended, with the entry that tells it.
 
     `pending` with `due_at` means: try again then (the next attempt has number `attempt + 1`). `also` are further
-    entries of the same run and `deliveries` what is owed in consequence, due at once and on nobody's lease.
+    entries of the same run and `deliveries` what is owed in consequence, each due at its time and on nobody's lease;
+    one that has ended already is only kept.
     """
 
     delivery_id: str

@@ -90,7 +90,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """The small, changing part of a run: where it is. Everything else is in its log.
 
     `id` is the public channel id (UUIDv7). `version` grows with each decision, `generation` with each claim
-    by another worker. `deadline_at` is set while `phase` is `waiting`. `summary` is what a list shows beside it.
+    by another worker. `deadline_at` is set while somebody is to answer: another one than this program (`phase` is
+    `waiting`), or an in-process handler (`running`). `summary` is what a list shows beside it.
     """
 
     id: str
@@ -106,6 +107,11 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     deadline_at: float | None = None
     finished_at: float | None = None
     summary: Summary = Summary()
+
+    @property
+    def is_called(self) -> bool:
+        """Whether an in-process handler is being called for it: a process is at work, and there is a deadline."""
+        return self.phase == "running" and self.deadline_at is not None
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

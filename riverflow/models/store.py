@@ -16,12 +16,12 @@ class Append(msgspec.Struct, frozen=True, kw_only=True):
     `run` is the new state. `expected_version` is None for a new run; else the stored run must have this
     version and `run.generation`, or the append is refused with VersionConflict. `settled` ends a delivery
     attempt in the same breath. `closes` names a stage whose pending deliveries expire, because the stage
-    is decided. `owner` is the process that keeps the run and the new deliveries on lease; a run that waits
-    or is done is on nobody's lease.
+    is decided. `owner` is the process that keeps the run and the new deliveries on lease (None: a running run stays on
+    whose it is); a run that waits or is done is on nobody's lease.
     """
 
     run: Run
-    owner: str
+    owner: str | None
     entries: tuple[Entry, ...]
     expected_version: int | None = None
     deliveries: tuple[Delivery, ...] = ()

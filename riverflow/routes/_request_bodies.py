@@ -207,7 +207,8 @@ class AttemptBody(msgspec.Struct, kw_only=True):
 
 
 class DeliveryBody(msgspec.Struct, kw_only=True):
-    """One body owed to one target, with its attempts. A `body` over 64 kB is cut, and then a text."""
+    """One body owed to one target, with its attempts. A `body` over 64 kB is cut, and then a text. Not `owed` is the
+    call of an in-process handler that is under way or went well: `/v1/deliveries` has none of these."""
 
     id: str
     type: str
@@ -222,6 +223,7 @@ class DeliveryBody(msgspec.Struct, kw_only=True):
     expires_at: str | None
     body: Any
     attempts: list[AttemptBody]
+    owed: bool
 
 
 class ReceiptBody(msgspec.Struct, kw_only=True):
@@ -391,6 +393,7 @@ def _delivery(each: DeliveryShown) -> DeliveryBody:
         expires_at=_iso(each.expires_at),
         body=_json(each.body),
         attempts=[AttemptBody(**_fields(attempt) | {"at": _iso(attempt.at)}) for attempt in each.attempts],
+        owed=each.owed,
     )
 
 

@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 from riverflow._machine import (
     TABLE,
     Answered,
+    CallLost,
+    CallOver,
     Cancelled,
+    Extended,
     Input,
     Repeated,
     SetBack,
@@ -95,10 +98,12 @@ def kinds(decision: Decision) -> list[str]:
 
 
 def at_phase(phase: str) -> Record:
-    """A run of `generate → enrich → finalise` in a phase."""
+    """A run of `generate → enrich → finalise` in a phase; `called`: its handler is being called."""
     running = begin(GENERATE, Stage.hand_off("enrich"), FINALISE).record
     if phase == "running":
         return running
+    if phase == "called":
+        return go(running, StageFinished(DONE), routing=Told("local:enrich")).record
     waiting = go(running, StageFinished(DONE)).record
     return waiting if phase == "waiting" else go(waiting, answered()).record
 
@@ -115,6 +120,16 @@ REFUSED: list[tuple[str, Input, type[RequestError]]] = [
     ("running", answered(), NotWaiting),
     ("running", answered(stage="generate"), NotWaiting),
     ("running", answered(stage="nowhere"), NotFound),
+    ("running", Extended(None), NotWaiting),
+    ("running", CallOver(), NotWaiting),
+    ("running", CallLost(), NotWaiting),
+    ("called", TimedOut(), NotWaiting),
+    ("called", StageFinished(DONE), NotWaiting),
+    ("called", answered(stage="generate"), NotWaiting),
+    ("waiting", CallOver(), NotWaiting),
+    ("waiting", CallLost(), NotWaiting),
+    ("done", CallOver(), NotWaiting),
+    ("done", CallLost(), NotWaiting),
     ("waiting", StageFinished(DONE), NotWaiting),
     ("waiting", StageFinished(BROKEN), NotWaiting),
     ("waiting", SetBack(), NotWaiting),
@@ -186,6 +201,58 @@ def test_a_hand_off_mints_callback_delivery_and_deadline_in_one_decision() -> No
     assert all("." not in d.id for d in decision.deliveries)
     body = read(decision.deliveries[0].body)
     assert body["callback_url"] == f"https://example.com/river/v1/callback/{RUN}"
+
+
+def test_a_handler_in_the_process_is_called_and_nothing_is_owed_for_it() -> None:
+    record = begin(GENERATE, Stage.hand_off("enrich"), FINALISE).record
+    decision = go(record, StageFinished(DONE), routing=Told("local:enrich"))
+    assert kinds(decision) == ["stage.completed", "run.ai_generated"]
+    run = decision.record.run
+    assert (run.status, run.phase, run.stage, run.deadline_at) == ("ai_generated", "running", "enrich", NOW + 300)
+    assert (decision.deliveries, decision.run_next, run.is_called) == ((), None, True)
+    assert decision.call is not None
+    assert (decision.call.lane, decision.call.attempt, decision.call.expires_at) == ("local:enrich", 1, NOW + 300)
+
+
+def test_a_call_ends_with_the_answer_of_whoever_comes_first_or_with_time() -> None:
+    called = at_phase("called")
+    ended = go(called, answered())
+    assert kinds(ended) == ["callback.received", "stage.completed", "run.completed"]
+    assert (ended.record.run.status, ended.closes) == ("completed", None)
+    more = go(called, Extended(None, 400.0)).record
+    assert (more.run.phase, more.run.deadline_at) == ("running", NOW + 400)
+    assert kinds(go(more, TimedOut("it slept"), now=NOW + 400)) == ["callback.timed_out", "run.failed"]
+    with pytest.raises(Expired):
+        go(called, answered(), now=NOW + 300.5)
+
+
+def test_a_call_without_an_answer_leaves_the_run_waiting() -> None:
+    over = go(at_phase("called"), CallOver())
+    assert (over.record.run.phase, over.record.run.deadline_at) == ("waiting", NOW + 300)
+    assert (over.entries, over.deliveries, over.call) == ((), (), None)
+
+
+def test_a_call_whose_process_is_gone_is_owed_with_its_beginnings_counted() -> None:
+    called = at_phase("called")
+    claimed = msgspec.structs.replace(called, run=msgspec.structs.replace(called.run, generation=2))
+    lost = go(claimed, CallLost(), now=NOW + 20)
+    assert (lost.record.run.phase, lost.record.run.deadline_at) == ("waiting", NOW + 300)
+    [owed] = lost.deliveries
+    first = go(
+        begin(GENERATE, Stage.hand_off("enrich"), FINALISE).record, StageFinished(DONE), routing=Told("local:enrich")
+    )
+    assert first.call is not None
+    assert (owed.id, owed.url, owed.lane, owed.expires_at) == (
+        first.call.id,
+        first.call.url,
+        first.call.lane,
+        first.call.expires_at,
+    )
+    assert (owed.attempt, owed.due_at) == (2, NOW + 20)
+    assert read(owed.body) | {"timestamp": ""} == read(first.call.body) | {"timestamp": ""}
+    stopped = go(called, SetBack()).record
+    again = msgspec.structs.replace(stopped, run=msgspec.structs.replace(stopped.run, generation=2))
+    assert go(again, CallLost()).deliveries[0].attempt == 1, "a stop is no attempt"
 
 
 def test_a_hand_off_that_nobody_takes_says_so_and_the_deadline_runs() -> None:
@@ -362,6 +429,8 @@ INPUTS = st.one_of(
     st.builds(Answered, STAGES, OUTCOMES, st.sampled_from(["d1", "d2"])),
     st.just(TimedOut()),
     st.just(Cancelled()),
+    st.just(CallOver()),
+    st.just(CallLost()),
 )
 PLANS = st.sampled_from(
     [
@@ -374,13 +443,14 @@ PLANS = st.sampled_from(
 )
 
 
-@given(stages=PLANS, treatment=st.lists(st.tuples(INPUTS, st.floats(0, 200)), max_size=25), targets=st.integers(0, 2))
+@given(stages=PLANS, treatment=st.lists(st.tuples(INPUTS, st.floats(0, 200)), max_size=25), targets=st.integers(0, 3))
 def test_whatever_comes_a_run_ends_once_and_tells_its_story_in_order(
     stages: tuple[Stage, ...], treatment: list[tuple[Any, float]], targets: int
 ) -> None:
-    routing = Told(*["https://example.com/a", "local:validate"][:targets])
+    routing = Told(*(["local:validate"] if targets == 3 else ["https://example.com/a", "local:validate"][:targets]))
     decision = begin(*stages, routing=routing)
-    record, now, log, minted = decision.record, NOW, list(decision.entries), list(decision.deliveries)
+    record, now, log, lost = decision.record, NOW, list(decision.entries), 0
+    minted = [*decision.deliveries, *filter(None, [decision.call])]
     for taken, passed in treatment:
         now += passed
         ended = record.run.phase == "done"
@@ -395,20 +465,25 @@ def test_whatever_comes_a_run_ends_once_and_tells_its_story_in_order(
         assert result.record.run.version == record.run.version + 1
         assert (result.record.run.id, result.record.run.generation) == (RUN, 1)
         assert result.record.outputs[: len(record.outputs)] == record.outputs, "a finished stage stays finished"
-        assert result.entries
+        assert result.entries or isinstance(taken, CallOver | CallLost)
         assert all(entry.at == now for entry in result.entries)
         run = result.record.run
-        assert (run.phase == "done") == (result.entries[-1].kind in FINAL_KINDS) == (run.finished_at is not None)
-        assert (run.phase == "running" and not isinstance(taken, SetBack)) == (result.run_next is not None)
-        assert run.phase != "waiting" or (run.deadline_at is not None and run.deadline_at > now)
+        ends = bool(result.entries) and result.entries[-1].kind in FINAL_KINDS
+        assert (run.phase == "done") == ends == (run.finished_at is not None)
+        follows = (result.run_next is not None) + (result.call is not None)
+        assert follows == (run.phase == "running" and not isinstance(taken, SetBack))
+        assert run.is_called == (result.call is not None) or isinstance(taken, SetBack)
+        late = isinstance(taken, CallOver | CallLost)
+        assert run.phase != "waiting" or (run.deadline_at is not None and (late or run.deadline_at > now))
         log += result.entries
-        minted += result.deliveries
+        minted += (*result.deliveries, *filter(None, [result.call]))
+        lost += isinstance(taken, CallLost)
         record = result.record
     final = [entry for entry in log if entry.kind in FINAL_KINDS]
     assert len(final) == (record.run.phase == "done")
     assert final == log[-1:] or not final
     names = [output.stage for output in record.outputs]
     assert names == [stage.name for stage in stages][: len(names)], "each stage once, in order"
-    assert len({delivery.id for delivery in minted}) == len(minted)
+    assert len({delivery.id for delivery in minted}) >= len(minted) - lost, "a call that is lost is made again"
     rebuilt = rebuild(record.run, tuple(entry for entry in log if entry.kind in CHECKPOINTS))
     assert msgspec.json.encode(rebuilt) == msgspec.json.encode(record), "the log alone is enough"

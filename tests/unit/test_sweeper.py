@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from riverflow._calls import Calls
 from riverflow._sweeper import BATCH, RESERVE, Sweeper
 from riverflow.errors import StoreUnavailable
 from riverflow.models import Claim
@@ -64,6 +65,8 @@ class Scene:
         self.queue = Backlog(self.clock)
         self.room = 1000
         self.taken: list[str] = []
+        self.overrun: list[str] = []
+        self.calls = Calls(self.overrun.append)
         self.sweeper = Sweeper(
             cast("Queue", self.queue),
             self.clock,
@@ -72,6 +75,7 @@ class Scene:
             lanes=lambda: ["http", "local:new_movie"],
             room=lambda: self.room,
             take=lambda claim: self.taken.append(claim.run_id),
+            calls=self.calls,
         )
 
     @asynccontextmanager
@@ -110,6 +114,25 @@ async def test_it_sleeps_until_the_next_due_time_and_asks_nothing_before(scene: 
         assert len(scene.queue.claims) == 1
         await scene.clock.advance(0.001)
         assert scene.taken == [later]
+
+
+async def test_a_call_that_is_not_answered_in_time_is_ended_once(scene: Scene) -> None:
+    async with scene.running(scene.sweeper.run):
+        for name, seconds in (("slow", 4), ("slower", 6), ("quick", 4.5)):
+            scene.calls.begin(name, scene.start + seconds)
+        scene.sweeper.notice(scene.start + 4)
+        await scene.clock.advance(3.9)
+        assert scene.overrun == []
+        await scene.clock.advance(0.1)
+        assert scene.overrun == ["slow"]
+        scene.calls.end("quick")
+        assert scene.clock.next_due == 0.5, "the next deadline, of whatever is called then"
+        await scene.clock.advance(0.5)
+        assert scene.clock.next_due == 1.5
+        await scene.clock.advance(1.5)
+        assert scene.overrun == ["slow", "slower"]
+        scene.calls.end("slower")
+        assert scene.clock.next_due == LEASE
 
 
 async def test_it_looks_once_a_lease_for_the_work_of_processes_that_died(scene: Scene) -> None:

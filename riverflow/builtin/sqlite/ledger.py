@@ -79,7 +79,7 @@ class _Ledger:
         if append.closes is not None:
             self._close(head, run.id, append.closes)
         for delivery in append.deliveries:
-            self._owe(head, delivery, append.owner)
+            self._owe(head, delivery, append.owner or NO_TEXT)
         self._lease(head, append)
         return first
 
@@ -168,7 +168,8 @@ class _Ledger:
     def _owe(self, head: Head, delivery: Delivery, owner: str) -> None:
         head.deliveries[delivery.id] = Owed(delivery.attempt, delivery.status, delivery.stage)
         self._deliveries.append(delivery_row(delivery))
-        self._due[delivery.run_id, delivery.id] = due_delivery_row(delivery, owner)
+        if delivery.status == "pending":
+            self._due[delivery.run_id, delivery.id] = due_delivery_row(delivery, owner)
 
     def _lease(self, head: Head, append: Append) -> None:
         """A running run is on its writer's lease, a waiting one is due at its deadline, a finished one never."""
@@ -176,7 +177,7 @@ class _Ledger:
         key = (run.id, NO_DELIVERY)
         head.done = run.phase == "done"
         if run.phase == "running":
-            if head.owner == owner != NO_TEXT:  # the row says so already
+            if owner is None or head.owner == owner != NO_TEXT:  # the row says so already
                 return
             head.owner = owner
             at = append.entries[-1].at if append.entries else run.created_at

@@ -98,7 +98,7 @@ class _Developer:
     def _note(self, event: Event) -> None:
         key = event.idempotency_key
         self._witness.asked(key, event.channel_id, event.name, "the handler")
-        self._witness.handled(key, event.attempt)
+        self._witness.handled(key, event.channel_id, event.attempt)
 
 
 def stage(

@@ -156,6 +156,8 @@ class Tables:
     def owe(self, delivery: Delivery, owner: str | None) -> None:
         """Keep a delivery, due at its time or on lease."""
         self.deliveries[delivery.id] = delivery
+        if delivery.status != "pending":
+            return
         self.due[Key(delivery.run_id, delivery.id)] = Due(
             project_id=delivery.project_id,
             lane=delivery.lane,
@@ -168,6 +170,8 @@ class Tables:
         """A running run is on its writer's lease, a waiting one is due at its deadline, a finished one never."""
         run, key = append.run, Key(append.run.id, RUN)
         if run.phase == "running":
+            if append.owner is None:
+                return
             due_at, owner = append.entries[-1].at if append.entries else run.created_at, append.owner or None
         elif run.phase == "waiting" and run.deadline_at is not None:
             due_at, owner = run.deadline_at, None

@@ -110,20 +110,22 @@ class Witness:
     def asked(self, key: str, run_id: str, what: str, target: str) -> None:
         """A receiver or handler is asked: with one key for each thing that it is asked, always the same."""
         delivery = self.tables.deliveries.get(key)
-        if delivery is None:
+        stage = self._called_at(key, run_id) if delivery is None else delivery.stage
+        if stage is None:
             self.violate(f"run {run_id}: {target} is told of {what} before it was written")
             return
-        place = (run_id, what, delivery.stage, target)
+        place = (run_id, what, stage, target)
         if self._keys.setdefault(place, key) != key:
             self.violate(f"run {run_id}: {target} is asked for {what} with the keys {self._keys[place]} and {key}")
 
-    def handled(self, key: str, attempt: int) -> None:
+    def handled(self, key: str, run_id: str, attempt: int) -> None:
         """A handler is called: not again for what it has done, unless another attempt was begun for it. (After an
         append whose answer was lost, an attempt that is being made may be given back: its number stays the same.)"""
         delivery = self.tables.deliveries.get(key)
         if key in self.tables.given_back:
             return
-        if delivery is not None and (delivery.status, delivery.attempt) == ("delivered", attempt):
+        done = delivery is not None and (delivery.status, delivery.attempt) == ("delivered", attempt)
+        if done or (delivery is None and attempt in self._succeeded(key, run_id)):
             self.violate(f"delivery {key}: attempt {attempt} is made again though it has succeeded")
 
     # What clients see
@@ -180,6 +182,25 @@ class Witness:
         return found[0] if found else 0
 
     # Inside
+
+    def _called_at(self, key: str, run_id: str) -> str | None:
+        """The stage of a hand-off whose handler is called in process, of which no delivery is kept; None where the run
+        has not come there."""
+        run, entries = self.tables.runs.get(run_id), self.tables.entries.get(run_id)
+        if run is None or not entries:
+            return None
+        stages = [stage["name"] for stage in json.loads(bytes(entries[0].data))["plan"]["stages"]]
+        called = {f"msg_{run_id.replace('-', '')}_{number}_0": number for number in range(len(stages))}
+        number = called.get(key)
+        if number is None or not self._finished(run_id).issuperset(stages[:number]):
+            return None
+        return stages[number] if run.is_called or run.phase == "done" or run.stage != stages[number] else None
+
+    def _succeeded(self, key: str, run_id: str) -> list[int | None]:
+        """The attempts of a call that the log says went well."""
+        tried = [entry for entry in self.tables.entries.get(run_id, ()) if entry.kind == "delivery.attempted"]
+        said = [(entry.attempt, json.loads(bytes(entry.data))) for entry in tried]
+        return [number for number, each in said if (each["delivery_id"], each["outcome"]) == (key, "delivered")]
 
     def _finished(self, run_id: str) -> set[str | None]:
         return {entry.stage for entry in self.tables.entries.get(run_id, ()) if entry.kind == "stage.completed"}

@@ -108,7 +108,9 @@ class StoreCases:
             Append(run=run, owner=owner, entries=(self.entry("run.accepted"),), deliveries=deliveries)
         )
 
-    async def follow(self, store: Store, run: Run, *deliveries: Delivery, owner: str = ME, **changes: Any) -> Run:
+    async def follow(
+        self, store: Store, run: Run, *deliveries: Delivery, owner: str | None = ME, **changes: Any
+    ) -> Run:
         """Write the next version of a run with one entry; `closes` and `settled` are the append's, the rest the
         run's."""
         append = {name: changes.pop(name) for name in ("closes", "settled") if name in changes}

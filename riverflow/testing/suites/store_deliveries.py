@@ -100,6 +100,27 @@ class DeliveryCases(StoreCases):
         ]
         assert [name for name, _ in await self.claimed(store)] == ["dlv_d", "dlv_e"]
 
+    async def test_what_comes_of_an_attempt_is_owed_from_its_time_on_or_only_kept(self, store: Store) -> None:
+        run = self.run_of(1)
+        await store.queue.heartbeat(ME, NOW, NOW + 1000)
+        await self.accept(store, run)
+        tried = self.delivery_of(run, "tried")  # of which the store knows nothing: a handler was called
+        rest = (
+            self.delivery_of(run, "later", attempt=2, due_at=NOW + 5.5),
+            self.delivery_of(run, "lost", status="dead", attempt=3, created_at=NOW + 1),
+        )
+        settled = self.settlement_of(tried, "pending", due_at=NOW + 5.5, deliveries=rest)
+        await self.follow(store, run, phase="waiting", deadline_at=NOW + 60, settled=settled)
+        page = await store.log.entries_after(MINE, run.id, 1)
+        assert page is not None
+        assert [entry.kind for entry in page.entries] == ["delivery.pending", "stage.completed"]
+        assert await self.statuses(store, run.id) == [("dlv_later", "pending", 2), ("dlv_lost", "dead", 3)]
+        assert await store.queue.dead_letters(MINE) == 1
+        assert await self.claimed(store, NOW + 5) == []
+        assert await self.claimed(store, NOW + 5.5) == [("dlv_later", 2)]
+        assert await store.queue.requeue(MINE, "dlv_lost", NOW + 6)
+        assert await self.claimed(store, NOW + 6) == [("dlv_lost", 1)]
+
     async def test_another_run_s_deliveries_are_not_closed(self, store: Store) -> None:
         one, other = self.run_of(1), self.run_of(2)
         await self.accept(store, one, self.delivery_of(one, "a"))

@@ -90,6 +90,19 @@ class ClaimCases(StoreCases):
         assert await self.claim(store, NOW + 59.9) == ()
         assert [claim.run_id for claim in await self.claim(store, NOW + 60)] == [run.id]
 
+    async def test_who_writes_to_a_run_of_another_process_may_leave_it_to_that_one(self, store: Store) -> None:
+        run = self.run_of(1)
+        for owner in (ME, YOU):
+            await store.queue.heartbeat(owner, NOW, NOW + 1000)
+        await self.accept(store, run, owner=YOU)
+        called = await self.follow(store, run, owner=YOU, status="ai_generated", deadline_at=NOW + 60)
+        await self.follow(store, called, owner=None, deadline_at=NOW + 90)
+        assert await self.claim(store, NOW + 100, owner=ME) == ()
+        await store.queue.release(ME)
+        assert await self.claim(store, NOW + 100, owner=ME) == ()
+        await store.queue.release(YOU)
+        assert [claim.run_id for claim in await self.claim(store, NOW + 100, owner=ME)] == [run.id]
+
     async def test_a_run_that_goes_on_is_on_its_writer_s_lease_again(self, store: Store) -> None:
         run = self.run_of(1)
         await store.queue.heartbeat(ME, NOW, NOW + 1000)

@@ -88,6 +88,11 @@ RESULT = {"type": "task.completed", "stage": "finalise"}
             "At 'shape' (a stage of kind 'markdown'); it may take up to 30 s.",
         ),
         (
+            record("enrich", "running", "ai_generated", deadline_at=NOW + 60),
+            (delivery("pending", url="local:made", owed=False),),
+            "At 'enrich': the handler of 'made' is at work, 1 min left.",
+        ),
+        (
             WAITING,
             (),
             "Waiting for the answer to 'made' (stage 'enrich'), 1 min left: no handler and no enabled webhook endpoint "
