@@ -22,7 +22,7 @@ from ._moves import Decision
 from ._scribe import RETRY_AFTER, Scribe, Spawn
 from ._setbacks import SetBacks
 from ._settling import rest_of
-from .errors import Expired, NotFound, NotWaiting
+from .errors import Expired, NotFound, NotWaiting, StoreError
 from .models import Answer, Completed, Delivery, Failed, Record, Settlement
 from .ports import Clock, Queue
 
@@ -109,7 +109,10 @@ class Deliverer:
         decision: Decision | None = None
         with suppress(Expired):  # it waits in the queue for its time-out
             decision = await self._answered(record, delivery.stage, outcome, settlement)
-        await self._go_on(decision, settlement)
+        if decision is None:
+            await self._settle(settlement)
+        else:
+            await self._hands.follow(decision)
 
     async def _tried(self, delivery: Delivery) -> tuple[Answer, Settlement] | None:
         """An attempt, with what follows from it beside its own end; None where it is not the delivery's turn."""
@@ -146,15 +149,15 @@ class Deliverer:
         """Call the handler of the run's hand-off, on the run's lease. Where it gives no answer, the run waits for one,
         and what is to be tried again is owed from then on, as any delivery is."""
         run = record.run
-        self._calls.begin(run.id, delivery.expires_at or math.inf)
+        self._calls.begin(delivery.id, run.id, delivery.expires_at or math.inf)
         try:
             attempted = await self._tried(delivery)
         except asyncio.CancelledError:
             if self._stopped():
-                self._set_backs.cut_off(self._scribe.remembered(run.id) or record)
+                self._set_backs.cut_off(record)
             raise
         finally:
-            self._calls.end(run.id)
+            self._calls.end(delivery.id)
         if attempted is None:
             raise AssertionError("a handler takes no turns")
         answer, settlement = attempted
@@ -166,18 +169,29 @@ class Deliverer:
         except Expired:  # the run is on our lease: nobody else would time it out
             await self._leave_waiting(record, settlement, ())
         else:
-            await self._go_on(decision, settlement)
+            if decision is None:
+                await self._note(settlement)
+            else:
+                await self._hands.follow(decision)
 
     async def _leave_waiting(self, record: Record, settlement: Settlement, owed: tuple[Delivery, ...]) -> None:
         """A call has ended without an answer that counts: the run waits, unless somebody else has answered or ended
         it, and `owed` is tried at its time."""
         leaving = msgspec.structs.replace(settlement, deliveries=(*owed, *settlement.deliveries))
         try:
-            await self._hands.apply_settled(record, CallOver(), leaving)
+            await self._hands.apply_settled(record, CallOver(record.run.stage), leaving)
         except NotWaiting:
-            await self._settle(settlement)
+            await self._note(settlement)
         else:
             self._notice_owed(leaving)
+
+    async def _note(self, settlement: Settlement) -> None:
+        """Settle the attempt of a call that decides nothing any more. The run has moved on, and is not to be given back
+        for an entry that its log will lack."""
+        try:
+            await self._settle(settlement)
+        except StoreError:
+            logger.warning("run %s: its timeline lacks the end of a call", settlement.run_id, exc_info=True)
 
     async def _answered(
         self, record: Record, stage: str, outcome: Completed | Failed, settlement: Settlement
@@ -190,10 +204,3 @@ class Deliverer:
             logger.info("run %s: a handler's answer was refused: %s", record.run.id, refused.message)
             return None
         return decision if isinstance(decision, Decision) else None
-
-    async def _go_on(self, decision: Decision | None, settlement: Settlement) -> None:
-        """With what follows from an answer; where nothing does, the attempt is settled all the same."""
-        if decision is None:
-            await self._settle(settlement)
-        else:
-            await self._hands.follow(decision)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from ._moves import Routing
 from .config import Settings
 from .errors import Unprocessable
-from .models import Plan, Project, Target
+from .models import Plan, Project, Target, is_local
 
 __all__ = ["doubts"]
 
@@ -42,4 +42,4 @@ def doubts(plan: Plan, routing: Routing, settings: Settings, project: Project) -
 
 
 def _remote(targets: tuple[Target, ...]) -> list[Target]:
-    return [target for target in targets if not target.url.startswith("local:")]
+    return [target for target in targets if not is_local(target.url)]

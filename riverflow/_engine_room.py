@@ -19,7 +19,7 @@ from ._recent import Recent
 from ._runner import RETRY_AFTER, Runner
 from ._sweeper import Sweeper
 from .errors import StoreError
-from .models import Claim
+from .models import Claim, local_url
 from .ports import Notifier
 from .retry import MODELRIVER
 
@@ -41,7 +41,7 @@ class EngineRoom:
         self.hub = Hub(parts.store.log, recent=recent)
         self.founder = parts.ids.opaque("proc")
         breakers = Breakers(parts.clock.monotonic, freed=lambda seconds: self.notice(parts.clock.now() + seconds))
-        self._calls = Calls(lambda run_id: self.runner.overrun(run_id))
+        self._calls = Calls(lambda call_id, run_id: self.runner.overrun(call_id, run_id))
         self._sweeper: Sweeper = Sweeper(
             parts.store.queue,
             parts.clock,
@@ -99,7 +99,7 @@ class EngineRoom:
         lanes = {"http" if scheme == "https" else scheme for scheme in self._parts.senders if scheme != "local"}
         if not self._parts.can_call_app():
             lanes.discard("asgi")
-        return [*lanes, *(f"local:{name}" for name in self._parts.handlers)]
+        return [*lanes, *(local_url(name) for name in self._parts.handlers)]
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

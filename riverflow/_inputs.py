@@ -76,18 +76,25 @@ class SetBack(msgspec.Struct, frozen=True):
 
 
 class TimedOut(msgspec.Struct, frozen=True):
-    """The deadline of the waiting stage has come. `reason` is what the handler that should have answered says of it."""
+    """The deadline of a hand-off or an approval has come. `reason` is what the handler that should have answered says
+    of it."""
 
     reason: str | None = None
 
 
 class CallOver(msgspec.Struct, frozen=True):
-    """The handler that was called in this process has given no answer: it put it off, or failed and is to be told again
-    (what is owed for that comes with the attempt's settlement)."""
+    """The handler of `stage` that was called in this process has given no answer: it put it off, or failed and is to be
+    told again (what is owed for that comes with the attempt's settlement)."""
+
+    stage: str
 
 
 class CallLost(msgspec.Struct, frozen=True):
-    """The process that called the stage's handler is gone, and whether the handler came to its end is not known."""
+    """The process that called the handler of `stage` is gone, and whether that came to its end is not known. Who says
+    so has claimed the run and brought it to `generation`."""
+
+    stage: str
+    generation: int
 
 
 class Cancelled(msgspec.Struct, frozen=True):

@@ -293,11 +293,16 @@ def _without_answer(
 
 
 def _call_over(record: Record, taken: CallOver, now: float, routing: Routing) -> Decision:
-    return call_over(record) if record.run.is_called else _not_due(record, taken, now, routing)
+    if not record.run.is_called or record.run.stage != taken.stage:
+        return _not_due(record, taken, now, routing)
+    return call_over(record)
 
 
 def _call_lost(record: Record, taken: CallLost, now: float, routing: Routing) -> Decision:
-    return call_lost(record, now, routing) if record.run.is_called else _not_due(record, taken, now, routing)
+    run = record.run
+    if not run.is_called or (run.stage, run.generation) != (taken.stage, taken.generation):
+        return _not_due(record, taken, now, routing)
+    return call_lost(record, now, routing)
 
 
 def _cancelled(record: Record, taken: Cancelled, now: float, routing: Routing) -> Decision:

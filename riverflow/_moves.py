@@ -13,7 +13,21 @@ import msgspec
 from . import _operations, _payloads, _simulation, _summaries, codec
 from ._claim_check import fitting
 from ._owed import owed
-from .models import Completed, Delivery, Entry, Failed, Json, Output, Plan, Record, Run, Summary, Target
+from .models import (
+    Completed,
+    Delivery,
+    Entry,
+    Failed,
+    Json,
+    Output,
+    Plan,
+    Record,
+    Run,
+    Summary,
+    Target,
+    is_local,
+    local_url,
+)
 from .pipeline import FINALISE, HAND_OFF, Stage
 
 __all__ = [
@@ -100,7 +114,7 @@ def hand_off(
     deadline = now + (_simulation.AFTER if simulated else timeout or record.plan.callback_timeout)
     first = record.run.status == "pending"
     targets = routing.targets(record.plan, "task.ai_generated", event_name)
-    called = stage.kind == HAND_OFF and len(targets) == 1 and targets[0].url.startswith("local:")
+    called = stage.kind == HAND_OFF and len(targets) == 1 and is_local(targets[0].url)
     run = _moved(
         record.run,
         status="ai_generated",
@@ -119,11 +133,10 @@ def hand_off(
     elif not targets:
         warning = codec.splice(message=f"no handler and no enabled webhook endpoint takes {event_name!r}")
         entries.append(Entry(kind="stage.unattended", at=now, stage=stage.name, data=Json(warning)))
-    body = b""
-    if targets:
-        token = routing.callback_token(run.id, _payloads.callback_place(record.plan, stage))
-        body = _payloads.hand_off(record, stage, event_name, now, token)
-    deliveries = _deliveries(record, stage, "task.ai_generated", event_name, body, targets, now, deadline)
+    if not targets:
+        return Decision(record=record, entries=tuple(entries), closes=closes)
+    token = routing.callback_token(run.id, _payloads.callback_place(record.plan, stage))
+    deliveries = _telling(record, stage, event_name, targets, now, token)
     if called:
         return Decision(record=record, entries=tuple(entries), closes=closes, call=deliveries[0])
     return Decision(record=record, entries=tuple(entries), deliveries=deliveries, closes=closes)
@@ -144,13 +157,10 @@ def call_lost(record: Record, now: float, routing: Routing) -> Decision:
 
 
 def call_of(record: Record, stage: Stage, now: float, token: str) -> Delivery:
-    """The call of a hand-off's handler, from what the run was when it came there."""
+    """The call of a hand-off's handler, made again from what the run was when it came there."""
     event_name = stage.event_name or stage.name
-    targets = (Target(url=f"local:{event_name}"),)
-    body = _payloads.hand_off(record, stage, event_name, now, token)
-    deadline = record.run.deadline_at
-    (delivery,) = _deliveries(record, stage, "task.ai_generated", event_name, body, targets, now, deadline)
-    return msgspec.structs.replace(delivery, attempt=record.attempt)
+    (delivery,) = _telling(record, stage, event_name, (Target(url=local_url(event_name)),), now, token)
+    return msgspec.structs.replace(delivery, attempt=max(record.attempt, 1))  # after a stop the next one is the first
 
 
 def end_well(
@@ -192,6 +202,14 @@ def end_badly(
 
 def current_stage(record: Record) -> Stage:
     return record.plan.pipeline[record.run.stage]
+
+
+def _telling(
+    record: Record, stage: Stage, event_name: str, targets: tuple[Target, ...], now: float, token: str
+) -> tuple[Delivery, ...]:
+    """What tells these of a hand-off."""
+    body = _payloads.hand_off(record, stage, event_name, now, token)
+    return _deliveries(record, stage, "task.ai_generated", event_name, body, targets, now, record.run.deadline_at)
 
 
 def _deliveries(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from .models import Delivery, Record
+from .models import Delivery, Record, is_local
 from .ports import Queue, RunLog
 
 __all__ = ["reason_of"]
@@ -34,7 +34,7 @@ async def reason_of(log: RunLog, queue: Queue, record: Record) -> str | None:
     if run.is_called:
         return _STILL
     owed = await queue.deliveries(run.project_id, run.id)
-    asked = [each for each in owed if each.stage == run.stage and each.lane.startswith("local:")]
+    asked = [each for each in owed if each.stage == run.stage and is_local(each.url)]
     if not asked or asked[-1].status == "delivered":
         return None
     said = await _last_word(log, asked[-1])

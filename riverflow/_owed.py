@@ -6,7 +6,7 @@ Pure: it decides neither who is told nor what.
 from __future__ import annotations
 
 from . import _payloads
-from .models import Delivery, Target, lane_of
+from .models import Delivery, Target, is_local, lane_of
 
 __all__ = ["owed"]
 
@@ -42,7 +42,7 @@ def owed(
             url=target.url,
             lane=lane,
             endpoint_id=target.endpoint_id,
-            body=_payloads.written(body if lane.startswith("local:") else afar, target),
+            body=_payloads.written(body if is_local(lane) else afar, target),
             created_at=now,
             due_at=now,
             expires_at=expires_at,

@@ -211,9 +211,9 @@ class Runner:
         """How many stages are running here."""
         return len(self._in_stage)
 
-    def overrun(self, run_id: str) -> None:
+    def overrun(self, call_id: str, run_id: str) -> None:
         """A handler that is being called here has not answered in time."""
-        self._spawn(run_id, self._overrun(run_id))
+        self._spawn(run_id, self._overrun(call_id, run_id))
 
     def runs_stage_of(self, run_id: str) -> bool:
         """Whether a stage of the run is running here."""
@@ -277,19 +277,30 @@ class Runner:
 
     async def _take_call(self, record: Record) -> None:
         """Whoever called the handler is gone: from here on that is owed, to a process that has the handler."""
-        await self.apply_settled(record, _machine.CallLost(), None, "")
+        await self.apply_settled(record, _machine.CallLost(record.run.stage, record.run.generation), None, "")
         self._notice(self._clock.now())
 
-    async def _overrun(self, run_id: str) -> None:
-        record = await self.load(None, run_id)
-        if record is None or not record.run.is_called:
-            return
-        deadline = record.run.deadline_at or 0.0
-        if deadline <= self._clock.now():
+    async def _overrun(self, call_id: str, run_id: str) -> None:
+        """Time the run out, or watch on where it was given more time."""
+        while (record := await self._called(run_id)) is not None:
+            deadline, now = record.run.deadline_at or 0.0, self._clock.now()
+            if deadline > now:
+                self._calls.begin(call_id, run_id, deadline)
+                self._notice(deadline)
+                return
             await self._time_out(record)
-        else:  # it was given more time
-            self._calls.begin(run_id, deadline)
-            self._notice(deadline)
+
+    async def _called(self, run_id: str) -> Record | None:
+        """A run whose handler is being called, as it stands. While the store does not answer, this keeps asking: nobody
+        else can see to it."""
+        while True:
+            try:
+                record = await self.load(None, run_id)
+            except StoreError:
+                logger.warning("run %s: its deadline has come, and the store does not answer", run_id, exc_info=True)
+                await self._clock.sleep(1.0)
+            else:
+                return record if record is not None and record.run.is_called else None
 
     # Effects
 
@@ -323,16 +334,24 @@ class Runner:
             if isinstance(decision, _machine.Repeated):
                 return decision
             try:
-                holder: str | None = self._owner() if owner is None else owner
-                if isinstance(taken, _machine.Extended | _machine.Progressed):
-                    holder = None  # in another process a handler may be at it, on that one's lease
+                holder = self._holder(taken, owner)
                 await self._scribe.append(decision, expected_version=record.run.version, owner=holder, settled=settled)
             except VersionConflict:
-                if isinstance(taken, _machine.StageFinished | _machine.SetBack):
+                if isinstance(taken, _machine.StageFinished):
                     raise  # of a beginning that is over
-                record = await self._reload(record)
+                fresh = await self._reload(record)
+                if isinstance(taken, _machine.SetBack) and not _same_beginning(fresh, record):
+                    raise
+                record = fresh
                 continue
             return decision
+
+    def _holder(self, taken: _machine.Input, owner: str | None) -> str | None:
+        """On whose lease a run is after a decision; None: on whose it is. Who gives a hand-off more time, or tells of
+        its progress, does not take it from the process whose handler may be at it."""
+        if isinstance(taken, _machine.Extended | _machine.Progressed):
+            return None
+        return self._owner() if owner is None else owner
 
     async def _set_back(self, record: Record, taken: _machine.SetBack, owner: str | None) -> None:
         await self.apply_settled(record, taken, None, owner)
@@ -346,6 +365,11 @@ class Runner:
     def told(self, run_id: str, entries: Sequence[Entry], first: int) -> None:
         """Somebody else here has written entries to a run: pass them on."""
         self._scribe.tell(run_id, entries, first)
+
+
+def _same_beginning(one: Record, other: Record) -> bool:
+    """Whether a run is still at the beginning of a stage that it was at."""
+    return (one.run.stage, one.run.generation) == (other.run.stage, other.run.generation)
 
 
 def _wrapped(

@@ -1,4 +1,4 @@
-"""Puts decisions into the log, and tells whoever listens what was written; remembers runs that wait, for their answer.
+"""Puts decisions into the log, and tells whoever listens what was written; remembers runs that are to be answered.
 
 Every decision is written before anybody is told of it. This module decides nothing and carries nothing out.
 """
@@ -18,7 +18,7 @@ from .ports import Notifier, RunLog
 
 __all__ = ["RETRY_AFTER", "Scribe", "Spawn"]
 
-REMEMBERED = 1000  # waiting runs whose record is kept in memory
+REMEMBERED = 1000  # runs whose record is kept in memory
 REMEMBERED_BYTES = 64 * 1024  # of request and outputs, each
 RETRY_AFTER = 5.0  # seconds until work that broke off for a reason nobody foresaw is tried again
 
@@ -47,15 +47,15 @@ class Scribe:
         self._give_back = give_back
         self._notice = notice
         self._observe = observe
-        self._waiting: dict[str, Record] = {}
+        self._unanswered: dict[str, Record] = {}
 
     def remembered(self, run_id: str) -> Record | None:
-        """A run that began to wait here, as it was then."""
-        return self._waiting.get(run_id)
+        """A run whose hand-off is to be answered, as it was last written here."""
+        return self._unanswered.get(run_id)
 
     def forget(self, run_id: str) -> None:
         """A run is no more: nothing of it is remembered."""
-        self._waiting.pop(run_id, None)
+        self._unanswered.pop(run_id, None)
 
     async def append(
         self,
@@ -95,24 +95,24 @@ class Scribe:
     async def _let_go(self, append: Append, delay: float) -> None:
         """The caller was cancelled while his decision was being written, or told that it could not be, and it may be
         written all the same: what it leased to this process is given back, so that somebody goes on with it."""
-        if append.run.phase == "running":
+        if append.run.phase == "running" and append.owner is not None:
             await self._give_back(append.run.id, None, delay)
         for delivery in append.deliveries:
             await self._give_back(append.run.id, delivery.id, 0.0)
         self._hub.wake(append.run.id)
 
     def _remember(self, record: Record) -> None:
-        """Keep the newest waiting runs, unless they are large: most are answered by a callback within seconds, here."""
-        self._waiting.pop(record.run.id, None)
+        """Keep the newest runs that are to be answered, unless they are large: most are within seconds, and here."""
+        self._unanswered.pop(record.run.id, None)
         if record.run.phase == "done" or record.run.deadline_at is None:
             return
         size = len(record.request)
         for output in record.outputs:
             size += len(output.data)
         if size <= REMEMBERED_BYTES:
-            self._waiting[record.run.id] = record
-            if len(self._waiting) > REMEMBERED:
-                del self._waiting[next(iter(self._waiting))]
+            self._unanswered[record.run.id] = record
+            if len(self._unanswered) > REMEMBERED:
+                del self._unanswered[next(iter(self._unanswered))]
 
     def tell(self, run_id: str, entries: Sequence[Entry], first: int) -> None:
         """Written, then told."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from . import _callbacks, _links
-from .models import Endpoint, Plan, Project, Target
+from .models import Endpoint, Plan, Project, Target, local_url
 from .ports import Handler
 
 __all__ = ["WhoIsTold"]
@@ -43,10 +43,10 @@ class WhoIsTold(msgspec.Struct, frozen=True):
 
     def _targets(self, plan: Plan, type: str, event_name: str | None) -> tuple[Target, ...]:
         if type == "task.ai_generated":
-            if event_name in self.handlers:
-                return (Target(url=f"local:{event_name}"),)
+            if event_name is not None and event_name in self.handlers:
+                return (Target(url=local_url(event_name)),)
             return self._remote(plan, lambda e: _takes(e, type, event_name))
-        local = (Target(url=f"local:{type}"),) if type in self.handlers else ()
+        local = (Target(url=local_url(type)),) if type in self.handlers else ()
         if type == "task.completed" and plan.event_name is None:
             return local + self._remote(plan, lambda e: _takes(e, type))
         candidates = [e for e in self.endpoints if plan.webhook_url in (None, e.url)]
@@ -55,7 +55,7 @@ class WhoIsTold(msgspec.Struct, frozen=True):
     def operators(self, type: str) -> tuple[Target, ...]:
         """Who is told how riverflow itself fares (models.OPERATIONS): the handler for it and the endpoints that name
         it; `*` does not."""
-        local = (Target(url=f"local:{type}"),) if type in self.handlers else ()
+        local = (Target(url=local_url(type)),) if type in self.handlers else ()
         return local + tuple(_target(e) for e in self.endpoints if e.enabled and type in e.events)
 
     def callback_token(self, run_id: str, stage: str | None) -> str:

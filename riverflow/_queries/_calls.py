@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from .._moves import call_of
-from ..models import Delivery, Entry, Record
+from ..models import Delivery, DeliveryStatus, Entry, Record, is_local
 from ..pipeline import HAND_OFF, Stage
 
 __all__ = ["calls_of"]
@@ -22,6 +22,7 @@ _TOKEN = "rcb_***"
 class _Attempted(msgspec.Struct):
     delivery_id: str
     url: str
+    outcome: str
     duration_ms: int = 0
 
 
@@ -35,18 +36,21 @@ def calls_of(record: Record, entries: Sequence[Entry], owed: Collection[str]) ->
         if entry.kind == "delivery.attempted" and entry.stage is not None and entry.stage in record.plan.pipeline:
             said = _attempted.decode(entry.data)
             stage = record.plan.pipeline[entry.stage]
-            if said.delivery_id not in owed and said.url.startswith("local:") and stage.kind == HAND_OFF:
-                began = entry.at - said.duration_ms / 1000
-                made = call_of(_at(record, stage), stage, began, _TOKEN)
-                if made.id == said.delivery_id:
-                    attempt = entry.attempt or 1
-                    calls.append(msgspec.structs.replace(made, status="delivered", attempt=attempt, expires_at=None))
+            if said.delivery_id not in owed and is_local(said.url) and stage.kind == HAND_OFF:
+                calls.append(_ended(record, stage, entry, said))
     return tuple(calls)
 
 
 def _under_way(record: Record, entries: Sequence[Entry]) -> Delivery:
     began = max((entry.at for entry in entries if entry.kind == "stage.completed"), default=record.run.created_at)
     return call_of(record, record.plan.pipeline[record.run.stage], began, _TOKEN)
+
+
+def _ended(record: Record, stage: Stage, entry: Entry, said: _Attempted) -> Delivery:
+    """One that failed without being owed is one that nobody waited for any more."""
+    call = call_of(_at(record, stage), stage, entry.at - said.duration_ms / 1000, _TOKEN)
+    status: DeliveryStatus = "delivered" if said.outcome == "delivered" else "expired"
+    return msgspec.structs.replace(call, status=status, attempt=entry.attempt or 1, expires_at=None)
 
 
 def _at(record: Record, stage: Stage) -> Record:

@@ -21,6 +21,7 @@ from ..models import (
     ProviderAttempt,
     Record,
     Run,
+    is_local,
 )
 from ._excerpt import Excerpt, excerpt
 from ._rows import RequestRow
@@ -131,7 +132,7 @@ class DeliveryShown(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def in_process(self) -> bool:
         """Whether a handler is told, and no URL."""
-        return self.url.startswith("local:")
+        return is_local(self.url)
 
     @property
     def can_replay(self) -> bool:

@@ -52,8 +52,10 @@ def _running(record: Record, now: float) -> str:
     if run.generation == 0:
         return f"Accepted {span(now - run.created_at)} ago; no process has had room for it yet."
     if run.deadline_at is not None:
-        left = span(run.deadline_at - now)
-        return f"At {stage.name!r}{again}: the handler of {(stage.event_name or stage.name)!r} is at work, {left} left."
+        handler, left = f"the handler of {(stage.event_name or stage.name)!r}", run.deadline_at - now
+        if left <= 0:
+            return f"At {stage.name!r}{again}: {handler} is overdue by {span(-left)}; the run is about to be timed out."
+        return f"At {stage.name!r}{again}: {handler} is at work, {span(left)} left."
     if stage.kind == GENERATE:
         asked = f"{plan.provider}/{plan.model}" if plan.model else plan.provider
         spare = len(plan.fallbacks)

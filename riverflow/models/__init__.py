@@ -17,7 +17,7 @@ from .configuration import (
     Trust,
     Workflow,
 )
-from .delivery import OPERATIONS, Answer, Delivery, OutgoingMessage, Settlement, Target, lane_of
+from .delivery import OPERATIONS, Answer, Delivery, OutgoingMessage, Settlement, Target, is_local, lane_of, local_url
 from .listing import RunFilter, Standing, Total, duration_class, duration_of, earliest_id, totals_of
 from .provider import GenerateRequest, Generation, ProviderAttempt, Usage
 from .run import (
@@ -121,6 +121,8 @@ __all__ = [
     "duration_class",
     "duration_of",
     "earliest_id",
+    "is_local",
     "lane_of",
+    "local_url",
     "totals_of",
 ]

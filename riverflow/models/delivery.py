@@ -11,7 +11,17 @@ from .configuration import Trust
 from .run import Completed, Deferred, Entry, Failed
 from .values import DeliveryStatus
 
-__all__ = ["OPERATIONS", "Answer", "Delivery", "OutgoingMessage", "Settlement", "Target", "lane_of"]
+__all__ = [
+    "OPERATIONS",
+    "Answer",
+    "Delivery",
+    "OutgoingMessage",
+    "Settlement",
+    "Target",
+    "is_local",
+    "lane_of",
+    "local_url",
+]
 
 OPERATIONS: Final = frozenset(
     {"approval.requested", "callback.overdue", "delivery.exhausted", "endpoint.disabled", "run.failed"}
@@ -119,9 +129,19 @@ class OutgoingMessage(msgspec.Struct, frozen=True, kw_only=True):
     callback_url: str | None = None
 
 
+def local_url(name: str) -> str:
+    """The URL of an in-process handler: of an event, or of a type (`task.completed`, …)."""
+    return f"local:{name}"
+
+
+def is_local(url: str) -> bool:
+    """Whether a URL names a handler in the process."""
+    return url.startswith("local:")
+
+
 def lane_of(url: str) -> str:
     """The lane that a URL belongs to: its scheme (`https` counts as `http`), or the whole `local:` name."""
-    scheme, _, _ = url.partition(":")
-    if scheme == "local":
+    if is_local(url):
         return url
+    scheme, _, _ = url.partition(":")
     return "http" if scheme == "https" else scheme

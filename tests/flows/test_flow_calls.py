@@ -9,14 +9,16 @@ from typing import Any
 
 import pytest
 
-from riverflow import Event
+from riverflow import Event, Stage
 from riverflow._payloads import iso
-from riverflow.errors import HandlerError
+from riverflow.builtin.sqlite.log import SqliteLog
+from riverflow.errors import HandlerError, StoreUnavailable
+from riverflow.models import Append
 from riverflow.testing import FakeClock
 
 from .backend import SUCCESS, Backend, Reaction
 from .test_flow_recovery import SetClock
-from .world import EVENT, KEY, SECRET, World, open_world
+from .world import EVENT, KEY, SECRET, World, movie_workflow, open_world
 
 pytestmark = pytest.mark.anyio
 
@@ -226,6 +228,112 @@ async def test_a_process_that_has_no_such_handler_leaves_it_to_one_that_has(tmp_
     async with open_world(tmp_path, handlers={EVENT: worker}, **whole) as world:
         assert await world.ended(accepted) == "run.completed"
     assert [event.attempt for event in worker.events] == [1, 1]
+
+
+async def test_a_stop_is_no_attempt_though_somebody_else_has_written_to_the_run(tmp_path: Path) -> None:
+    worker, clock = Worker(), FakeClock()
+    whole: dict[str, Any] = {"answerer": "none", "clock": clock, "drain_timeout": 0.02}
+    async with open_world(tmp_path, **whole) as other:
+        async with open_world(tmp_path, handlers={EVENT: worker}, **whole) as world:
+            accepted = await world.submit()
+            await worker.begun.wait()
+            told = await other.http.post(f"/v1/callback/{accepted['channel_id']}/progress", json={"percent": 50})
+            assert told.status_code == 200, told.text
+        worker.released.set()
+        async with open_world(tmp_path, handlers={EVENT: worker}, **whole) as world:
+            assert await world.ended(accepted) == "run.completed"
+    assert [event.attempt for event in worker.events] == [1, 1]
+
+
+async def test_time_that_cannot_be_written_down_does_not_take_the_run_from_its_handler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker, append = Worker(), SqliteLog.append
+
+    async def full(self: SqliteLog, decision: Append) -> int:
+        if "callback.extended" in [entry.kind for entry in decision.entries]:
+            raise StoreUnavailable("the disk is full")
+        return await append(self, decision)
+
+    async with open_world(tmp_path, answerer="none", handlers={EVENT: worker}) as world:
+        accepted = await world.submit(callback_timeout=20)
+        await worker.begun.wait()
+        monkeypatch.setattr(SqliteLog, "append", full)
+        heartbeat = f"/v1/callback/{accepted['channel_id']}/heartbeat"
+        assert (await world.http.post(heartbeat, json={})).status_code == 503
+        for _ in range(3):
+            await world.clock.wait_for_sleepers()
+            await world.clock.advance(5)
+            assert (await shown(world, accepted))["phase"] == "running"
+        worker.released.set()
+        assert await world.ended(accepted) == "run.completed"
+    assert [event.attempt for event in worker.events] == [1]
+
+
+RELAY = movie_workflow(
+    event_name=None,
+    pipeline=(
+        Stage(name="generate", kind="generate"),
+        Stage.hand_off("first"),
+        Stage.hand_off("second"),
+        Stage(name="finalise", kind="finalise"),
+    ),
+)
+
+
+@pytest.mark.parametrize("ends", ["puts it off", "fails", "answers"])
+async def test_a_handler_that_somebody_else_has_answered_for_leaves_the_next_one_alone(
+    tmp_path: Path, ends: str
+) -> None:
+    first, second, clock = Worker(), Worker(), FakeClock()
+
+    async def slow(event: Event) -> Any:
+        answer = await first(event)
+        if ends == "fails":
+            raise HandlerError("too late")
+        return event.defer() if ends == "puts it off" else answer
+
+    handlers = {"first": slow, "second": second}
+    whole: dict[str, Any] = {"answerer": "none", "workflows": [RELAY], "clock": clock, "drain_timeout": 0.02}
+    async with open_world(tmp_path, handlers=handlers, **whole) as world:
+        accepted = await world.submit(callback_timeout=20)
+        await first.begun.wait()
+        await clock.wait_for_sleepers()
+        await clock.advance(15)
+        assert (await world.call_back(accepted, SUCCESS)).status_code == 200
+        await second.begun.wait()
+        first.released.set()
+        await world.wrote(accepted, "delivery.attempted")
+        found = await shown(world, accepted)
+        assert (found["phase"], found["stage"]) == ("running", "second")
+        status = "expired" if ends == "fails" else "delivered"
+        assert [(each["stage"], each["status"]) for each in found["deliveries"]] == [
+            ("first", status),
+            ("second", "pending"),
+        ]
+        assert await listed(world) == []
+    second.released.set()
+    async with open_world(tmp_path, handlers=handlers, **whole) as world:
+        assert await world.ended(accepted) == "run.completed"
+        assert (await world.state(accepted))["data"] == {"by": "attempt 1"}
+    assert [len(each.events) for each in (first, second)] == [1, 2]
+
+
+async def test_the_next_handler_is_timed_out_though_the_one_before_has_ended_since(tmp_path: Path) -> None:
+    first, second = Worker(), Worker(stubborn=True)
+    handlers = {"first": first, "second": second}
+    async with open_world(tmp_path, answerer="none", handlers=handlers, workflows=[RELAY]) as world:
+        accepted = await world.submit(callback_timeout=20)
+        await first.begun.wait()
+        assert (await world.call_back(accepted, SUCCESS)).status_code == 200
+        await second.begun.wait()
+        first.released.set()
+        await world.wrote(accepted, "delivery.attempted")
+        await world.clock.wait_for_sleepers()
+        await world.clock.advance(20)
+        assert await world.ended(accepted) == "run.failed"
+        second.released.set()
+        await world.wrote(accepted, "delivery.attempted", 2)
 
 
 async def test_another_process_gives_it_time_and_does_not_take_it(tmp_path: Path) -> None:

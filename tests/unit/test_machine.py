@@ -25,7 +25,7 @@ from riverflow._machine import (
     rebuild,
     start,
 )
-from riverflow._moves import Decision
+from riverflow._moves import Decision, call_of
 from riverflow.errors import Expired, NotFound, NotWaiting, RequestError
 from riverflow.models import CHECKPOINTS, FINAL_KINDS, Completed, Failed, Json, Phase, Plan, Record, Target, Waiting
 from riverflow.pipeline import Pipeline, Stage
@@ -121,15 +121,18 @@ REFUSED: list[tuple[str, Input, type[RequestError]]] = [
     ("running", answered(stage="generate"), NotWaiting),
     ("running", answered(stage="nowhere"), NotFound),
     ("running", Extended(None), NotWaiting),
-    ("running", CallOver(), NotWaiting),
-    ("running", CallLost(), NotWaiting),
+    ("running", CallOver("generate"), NotWaiting),
+    ("running", CallLost("generate", 1), NotWaiting),
     ("called", TimedOut(), NotWaiting),
     ("called", StageFinished(DONE), NotWaiting),
+    ("called", CallOver("generate"), NotWaiting),
+    ("called", CallLost("generate", 1), NotWaiting),
+    ("called", CallLost("enrich", 2), NotWaiting),
     ("called", answered(stage="generate"), NotWaiting),
-    ("waiting", CallOver(), NotWaiting),
-    ("waiting", CallLost(), NotWaiting),
-    ("done", CallOver(), NotWaiting),
-    ("done", CallLost(), NotWaiting),
+    ("waiting", CallOver("enrich"), NotWaiting),
+    ("waiting", CallLost("enrich", 1), NotWaiting),
+    ("done", CallOver("enrich"), NotWaiting),
+    ("done", CallLost("enrich", 1), NotWaiting),
     ("waiting", StageFinished(DONE), NotWaiting),
     ("waiting", StageFinished(BROKEN), NotWaiting),
     ("waiting", SetBack(), NotWaiting),
@@ -227,7 +230,7 @@ def test_a_call_ends_with_the_answer_of_whoever_comes_first_or_with_time() -> No
 
 
 def test_a_call_without_an_answer_leaves_the_run_waiting() -> None:
-    over = go(at_phase("called"), CallOver())
+    over = go(at_phase("called"), CallOver("enrich"))
     assert (over.record.run.phase, over.record.run.deadline_at) == ("waiting", NOW + 300)
     assert (over.entries, over.deliveries, over.call) == ((), (), None)
 
@@ -235,7 +238,7 @@ def test_a_call_without_an_answer_leaves_the_run_waiting() -> None:
 def test_a_call_whose_process_is_gone_is_owed_with_its_beginnings_counted() -> None:
     called = at_phase("called")
     claimed = msgspec.structs.replace(called, run=msgspec.structs.replace(called.run, generation=2))
-    lost = go(claimed, CallLost(), now=NOW + 20)
+    lost = go(claimed, CallLost("enrich", 2), now=NOW + 20)
     assert (lost.record.run.phase, lost.record.run.deadline_at) == ("waiting", NOW + 300)
     [owed] = lost.deliveries
     first = go(
@@ -251,8 +254,9 @@ def test_a_call_whose_process_is_gone_is_owed_with_its_beginnings_counted() -> N
     assert (owed.attempt, owed.due_at) == (2, NOW + 20)
     assert read(owed.body) | {"timestamp": ""} == read(first.call.body) | {"timestamp": ""}
     stopped = go(called, SetBack()).record
+    assert call_of(stopped, Stage.hand_off("enrich"), NOW, "").attempt == 1, "the next one, whoever looks at it before"
     again = msgspec.structs.replace(stopped, run=msgspec.structs.replace(stopped.run, generation=2))
-    assert go(again, CallLost()).deliveries[0].attempt == 1, "a stop is no attempt"
+    assert go(again, CallLost("enrich", 2)).deliveries[0].attempt == 1, "a stop is no attempt"
 
 
 def test_a_hand_off_that_nobody_takes_says_so_and_the_deadline_runs() -> None:
@@ -429,8 +433,8 @@ INPUTS = st.one_of(
     st.builds(Answered, STAGES, OUTCOMES, st.sampled_from(["d1", "d2"])),
     st.just(TimedOut()),
     st.just(Cancelled()),
-    st.just(CallOver()),
-    st.just(CallLost()),
+    st.builds(CallOver, st.sampled_from(["validate", "format"])),
+    st.builds(CallLost, st.sampled_from(["validate", "format"]), st.sampled_from([1, 2])),
 )
 PLANS = st.sampled_from(
     [

@@ -66,7 +66,7 @@ class Scene:
         self.room = 1000
         self.taken: list[str] = []
         self.overrun: list[str] = []
-        self.calls = Calls(self.overrun.append)
+        self.calls = Calls(lambda call_id, run_id: self.overrun.append(f"{call_id} of {run_id}"))
         self.sweeper = Sweeper(
             cast("Queue", self.queue),
             self.clock,
@@ -119,18 +119,18 @@ async def test_it_sleeps_until_the_next_due_time_and_asks_nothing_before(scene: 
 async def test_a_call_that_is_not_answered_in_time_is_ended_once(scene: Scene) -> None:
     async with scene.running(scene.sweeper.run):
         for name, seconds in (("slow", 4), ("slower", 6), ("quick", 4.5)):
-            scene.calls.begin(name, scene.start + seconds)
+            scene.calls.begin(name, "run_1", scene.start + seconds)
         scene.sweeper.notice(scene.start + 4)
         await scene.clock.advance(3.9)
         assert scene.overrun == []
         await scene.clock.advance(0.1)
-        assert scene.overrun == ["slow"]
+        assert scene.overrun == ["slow of run_1"]
         scene.calls.end("quick")
         assert scene.clock.next_due == 0.5, "the next deadline, of whatever is called then"
         await scene.clock.advance(0.5)
         assert scene.clock.next_due == 1.5
         await scene.clock.advance(1.5)
-        assert scene.overrun == ["slow", "slower"]
+        assert scene.overrun == ["slow of run_1", "slower of run_1"]
         scene.calls.end("slower")
         assert scene.clock.next_due == LEASE
 

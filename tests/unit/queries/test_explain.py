@@ -93,6 +93,11 @@ RESULT = {"type": "task.completed", "stage": "finalise"}
             "At 'enrich': the handler of 'made' is at work, 1 min left.",
         ),
         (
+            record("enrich", "running", "ai_generated", deadline_at=NOW - 2),
+            (),
+            "At 'enrich': the handler of 'made' is overdue by 2 s; the run is about to be timed out.",
+        ),
+        (
             WAITING,
             (),
             "Waiting for the answer to 'made' (stage 'enrich'), 1 min left: no handler and no enabled webhook endpoint "
