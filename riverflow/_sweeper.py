@@ -6,7 +6,6 @@ It sleeps until the next due time, the end of a lease or a notice; it runs nothi
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
 from collections import Counter
@@ -149,11 +148,12 @@ class Sweeper:
         try:
             await asyncio.wait((sleeping, ringing), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (sleeping, ringing):
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
             self._wakes_at = 0.0
+            sleeping.cancel()
+            ringing.cancel()
+            await asyncio.wait((sleeping, ringing))  # awaited one by one, their cancellation would pass for ours
+        if not sleeping.cancelled():
+            sleeping.result()
 
     async def _nap(self, wake_at: float) -> None:
         # How long is asked where the sleep begins, for a task begins a turn of the loop (or a long block) later.

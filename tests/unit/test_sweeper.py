@@ -146,6 +146,20 @@ async def test_it_looks_once_a_lease_for_the_work_of_processes_that_died(scene: 
         assert scene.clock.next_due == LEASE
 
 
+@pytest.mark.parametrize("turns", range(8))
+async def test_it_stops_though_it_is_being_woken_at_that_moment(scene: Scene, turns: int) -> None:
+    task = asyncio.create_task(scene.sweeper.run())
+    await scene.clock.wait_for_sleepers(1)
+    scene.sweeper.notice(scene.start + 1)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    ended, _ = await asyncio.wait([task], timeout=5)
+    task.cancel()
+    assert ended == {task}
+    assert task.cancelled()
+
+
 async def test_notice_of_something_earlier_wakes_it_in_time(scene: Scene) -> None:
     async with scene.running(scene.sweeper.run):
         soon = scene.due_in(4)
