@@ -170,7 +170,7 @@ def _delivery_lane(each: DeliveryShown, now: float, *, inner: bool = False) -> L
 def _tried(each: DeliveryShown) -> str:
     attempts = len(each.attempts)
     if attempts == 0:
-        return "not yet told"
+        return "not yet told" if each.owed else "at work"
     last = each.attempts[-1]
     said = str(last.status or last.error or last.outcome)
     return said if attempts == 1 else f"{said}, {attempts} attempts"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
@@ -403,6 +404,32 @@ async def test_a_request_shows_everything_that_the_api_knows(working: Working) -
     assert "requests?q=user%3Dada" in page.html
     assert (await visitor.see("requests/0190a000-0000-7000-8000-000000000000")).status == 404
     assert (await visitor.see("requests/not-an-id")).status == 404
+
+
+async def test_a_call_of_a_handler_is_shown_and_leads_to_no_delivery(tmp_path: Path) -> None:
+    river, begun, released = river_of(tmp_path), asyncio.Event(), asyncio.Event()
+
+    @river.on("film")
+    async def film(event: Event) -> Any:
+        begun.set()
+        await released.wait()
+        return {"title": "Up"}
+
+    async with served(river) as origin, visiting(origin) as visitor, api_of(visitor) as client:
+        await visitor.log_in()
+        accepted = (await client.post("/v1/ai/async", json={"workflow": "in_code", "event_name": "film"})).json()
+        path = f"requests/{accepted['channel_id']}"
+        await begun.wait()
+        page = await visitor.see(path)
+        assert "handler film" in page.text
+        assert "At work" in page.text
+        assert_clean(page)
+        released.set()
+        await (await river.run(accepted["channel_id"])).result()
+        page = await visitor.see(path)
+        assert "handler film" in page.text
+        assert "At work" not in page.text
+        assert not [link for link in page.links if "dead-letters/" in link]
 
 
 async def test_a_request_is_cancelled_replayed_and_kept_as_a_fixture(working: Working) -> None:
