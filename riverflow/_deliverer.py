@@ -168,11 +168,11 @@ class Deliverer:
             decision = await self._answered(record, delivery.stage, answer.outcome, settlement)
         except Expired:  # the run is on our lease: nobody else would time it out
             await self._leave_waiting(record, settlement, ())
+            return
+        if decision is None:
+            await self._note(settlement)
         else:
-            if decision is None:
-                await self._note(settlement)
-            else:
-                await self._hands.follow(decision)
+            await self._hands.follow(decision)
 
     async def _leave_waiting(self, record: Record, settlement: Settlement, owed: tuple[Delivery, ...]) -> None:
         """A call has ended without an answer that counts: the run waits, unless somebody else has answered or ended

@@ -75,7 +75,7 @@ def start(
     record, entry = accepted(run_id, project_id, plan, request, now, warnings)
     first = plan.stages[0]
     if first.kind == HAND_OFF:
-        return hand_off(record, first, first.event_name or first.name, first.timeout, now, routing, (entry,))
+        return hand_off(record, first, first.event, first.timeout, now, routing, (entry,))
     return Decision(record=record, entries=(entry,), run_next=first)
 
 
@@ -281,9 +281,9 @@ def _without_answer(
         mark = Json(codec.splice(timed_out=True, deadline_at=deadline))
         outcome = Completed(data=record.data, metadata=mark)
         return stage_done(record, stage, outcome, now, routing, (entry,))
-    message = f"No callback was received for {stage.event_name or stage.name!r} in time (it was due by {deadline})"
+    message = f"No callback was received for {stage.event!r} in time (it was due by {deadline})"
     if reason is not None:
-        message = f"The handler of {stage.event_name or stage.name!r} gave no answer by {deadline}: {reason}"
+        message = f"The handler of {stage.event!r} gave no answer by {deadline}: {reason}"
     failure = Failed(
         code="callback_timeout",
         message=message,

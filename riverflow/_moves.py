@@ -92,8 +92,7 @@ def stage_done(
     if following.kind == FINALISE:
         return end_well(record, following, now, routing, entries, closes)
     if following.kind == HAND_OFF:
-        event_name = following.event_name or following.name
-        return hand_off(record, following, event_name, following.timeout, now, routing, entries, closes)
+        return hand_off(record, following, following.event, following.timeout, now, routing, entries, closes)
     run = _moved(record.run, stage=following.name, phase="running", deadline_at=None)
     return Decision(record=msgspec.structs.replace(record, run=run), entries=entries, closes=closes, run_next=following)
 
@@ -158,8 +157,7 @@ def call_lost(record: Record, now: float, routing: Routing) -> Decision:
 
 def call_of(record: Record, stage: Stage, now: float, token: str) -> Delivery:
     """The call of a hand-off's handler, made again from what the run was when it came there."""
-    event_name = stage.event_name or stage.name
-    (delivery,) = _telling(record, stage, event_name, (Target(url=local_url(event_name)),), now, token)
+    (delivery,) = _telling(record, stage, stage.event, (Target(url=local_url(stage.event)),), now, token)
     return msgspec.structs.replace(delivery, attempt=max(record.attempt, 1))  # after a stop the next one is the first
 
 

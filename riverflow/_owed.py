@@ -42,7 +42,7 @@ def owed(
             url=target.url,
             lane=lane,
             endpoint_id=target.endpoint_id,
-            body=_payloads.written(body if is_local(lane) else afar, target),
+            body=_payloads.written(body if is_local(target.url) else afar, target),
             created_at=now,
             due_at=now,
             expires_at=expires_at,

@@ -39,7 +39,7 @@ def answer(record: Record, stage: Stage, now: float) -> Completed:
     handed: Any = codec.decode(record.data)
     made = {
         "note": "Made up: here stands what your backend adds.",
-        "event": stage.event_name or stage.name,
+        "event": stage.event,
         "stage": stage.name,
         "record_id": f"sim_{record.run.id[-8:]}",
         "processed_at": _payloads.iso(now),

@@ -47,6 +47,11 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, cache
     timeout: float | None = None
     on_timeout: Literal["reject", "approve", "fail"] | None = None
 
+    @property
+    def event(self) -> str:
+        """What it is told under: `event_name`, else the stage's own name."""
+        return self.event_name or self.name
+
     @classmethod
     def hand_off(cls, name: str, *, event_name: str | None = None, timeout: float | None = None) -> Stage:
         """A hand-off stage; the event is named after the stage unless said otherwise."""

@@ -52,7 +52,7 @@ def _running(record: Record, now: float) -> str:
     if run.generation == 0:
         return f"Accepted {span(now - run.created_at)} ago; no process has had room for it yet."
     if run.deadline_at is not None:
-        handler, left = f"the handler of {(stage.event_name or stage.name)!r}", run.deadline_at - now
+        handler, left = f"the handler of {stage.event!r}", run.deadline_at - now
         if left <= 0:
             return f"At {stage.name!r}{again}: {handler} is overdue by {span(-left)}; the run is about to be timed out."
         return f"At {stage.name!r}{again}: {handler} is at work, {span(left)} left."

@@ -20,7 +20,7 @@ class Approval:
 
     async def run(self, context: StageContext) -> Waiting:
         stage = context.stage
-        return Waiting(event_name=stage.event_name or stage.name, timeout=stage.timeout or APPROVAL_TIMEOUT)
+        return Waiting(event_name=stage.event, timeout=stage.timeout or APPROVAL_TIMEOUT)
 
 
 @hookimpl

@@ -17,8 +17,7 @@ from riverflow.models import Append
 from riverflow.testing import FakeClock
 
 from .backend import SUCCESS, Backend, Reaction
-from .test_flow_recovery import SetClock
-from .world import EVENT, KEY, SECRET, World, movie_workflow, open_world
+from .world import EVENT, KEY, SECRET, SetClock, World, movie_workflow, open_world
 
 pytestmark = pytest.mark.anyio
 

@@ -25,7 +25,7 @@ from riverflow.models import Append
 from riverflow.testing import FakeClock, ScriptedProvider
 
 from .backend import SUCCESS, Backend, Reaction
-from .world import EVENT, KEY, MOVIE, SECRET, World, movie_workflow, open_world
+from .world import EVENT, KEY, MOVIE, SECRET, SetClock, World, movie_workflow, open_world
 
 pytestmark = pytest.mark.anyio
 
@@ -52,17 +52,6 @@ class Hanging:
         """Each process makes one of its own."""
         self.begun = asyncio.Event()
         return ScriptedProvider(self)
-
-
-class SetClock(FakeClock):
-    """Its date can be set, forth and back, as an operator or a time server does; what it measures goes on evenly."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.set_by = 0.0
-
-    def now(self) -> float:
-        return super().now() + self.set_by
 
 
 async def kinds_of(world: World, accepted: dict[str, Any]) -> list[str]:

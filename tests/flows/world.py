@@ -24,7 +24,7 @@ from riverflow.testing import FakeClock, ScriptedProvider, serve
 from .backend import Backend
 from .browsers import BROWSERS, Browser
 
-__all__ = ["ANSWERERS", "EVENT", "KEY", "MOVIE", "SECRET", "World", "movie_workflow", "open_world"]
+__all__ = ["ANSWERERS", "EVENT", "KEY", "MOVIE", "SECRET", "SetClock", "World", "movie_workflow", "open_world"]
 
 KEY = "mr_live_flow"
 SECRET = "whsec_Zmxvd2Zsb3dmbG93Zmxvd2Zsb3dmbG93Zmxvd2Zsb3c="
@@ -75,6 +75,17 @@ class _Quiet:
 
     async def aclose(self) -> None:
         return None
+
+
+class SetClock(FakeClock):
+    """Its date can be set, forth and back, as an operator or a time server does; what it measures goes on evenly."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.set_by = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.set_by
 
 
 class World:
