@@ -12,12 +12,13 @@ import msgspec
 
 from . import _operations, _payloads, _simulation, _summaries, codec
 from ._claim_check import fitting
-from ._owed import owed
+from ._owed import id_of, owed
 from .models import (
     Completed,
     Delivery,
     Entry,
     Failed,
+    HandlerCall,
     Json,
     Output,
     Plan,
@@ -54,7 +55,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     deliveries: tuple[Delivery, ...] = ()
     closes: str | None = None
     run_next: Stage | None = None
-    call: Delivery | None = None
+    call: HandlerCall | None = None
 
 
 class Routing(Protocol):
@@ -134,10 +135,10 @@ def hand_off(
         entries.append(Entry(kind="stage.unattended", at=now, stage=stage.name, data=Json(warning)))
     if not targets:
         return Decision(record=record, entries=tuple(entries), closes=closes)
-    token = routing.callback_token(run.id, _payloads.callback_place(record.plan, stage))
-    deliveries = _telling(record, stage, event_name, targets, now, token)
     if called:
-        return Decision(record=record, entries=tuple(entries), closes=closes, call=deliveries[0])
+        call = _call(record, stage, event_name, targets[0], now, routing)
+        return Decision(record=record, entries=tuple(entries), closes=closes, call=call)
+    deliveries = _telling(record, stage, event_name, targets, now, _token(record, stage, routing))
     return Decision(record=record, entries=tuple(entries), deliveries=deliveries, closes=closes)
 
 
@@ -149,8 +150,7 @@ def call_over(record: Record) -> Decision:
 def call_lost(record: Record, now: float, routing: Routing) -> Decision:
     """The call is owed from here on, to whoever has the handler; its beginnings so far are attempts of it."""
     stage = current_stage(record)
-    token = routing.callback_token(record.run.id, _payloads.callback_place(record.plan, stage))
-    delivery = call_of(record, stage, now, token)
+    delivery = call_of(record, stage, now, _token(record, stage, routing))
     record = msgspec.structs.replace(record, run=_moved(record.run, phase="waiting"))
     return Decision(record=record, entries=(), deliveries=(delivery,))
 
@@ -159,6 +159,31 @@ def call_of(record: Record, stage: Stage, now: float, token: str) -> Delivery:
     """The call of a hand-off's handler, made again from what the run was when it came there."""
     (delivery,) = _telling(record, stage, stage.event, (Target(url=local_url(stage.event)),), now, token)
     return msgspec.structs.replace(delivery, attempt=max(record.attempt, 1))  # after a stop the next one is the first
+
+
+def _call(record: Record, stage: Stage, event_name: str, target: Target, now: float, routing: Routing) -> HandlerCall:
+    """The call of a hand-off's handler, for now: what `call_of` makes again."""
+    run = record.run
+
+    def write() -> bytes:
+        return _payloads.hand_off(record, stage, event_name, now, _token(record, stage, routing))
+
+    return HandlerCall(
+        id=id_of(_name(record, stage), 0),
+        run_id=run.id,
+        project_id=run.project_id,
+        stage=stage.name,
+        type="task.ai_generated",
+        event_name=event_name,
+        url=target.url,
+        lane=target.url,
+        created_at=now,
+        due_at=now,
+        expires_at=run.deadline_at,
+        data=record.data,
+        customer_data=record.plan.customer_data,
+        write=write,
+    )
 
 
 def end_well(
@@ -227,7 +252,7 @@ def _deliveries(
         targets,
         body,
         now,
-        name=f"msg_{run.id.replace('-', '')}_{record.plan.stages.index(stage)}",
+        name=_name(record, stage),
         run_id=run.id,
         project_id=run.project_id,
         stage=stage.name,
@@ -236,6 +261,16 @@ def _deliveries(
         expires_at=expires_at,
         afar=fitting(body, record),
     )
+
+
+def _name(record: Record, stage: Stage) -> str:
+    """What the ids of a stage's deliveries begin with."""
+    return f"msg_{record.run.id.replace('-', '')}_{record.plan.stages.index(stage)}"
+
+
+def _token(record: Record, stage: Stage, routing: Routing) -> str:
+    """What opens the callback URL of a stage."""
+    return routing.callback_token(record.run.id, _payloads.callback_place(record.plan, stage))
 
 
 def _summed_up(record: Record, summary: Summary) -> Record:

@@ -12,7 +12,7 @@ from . import _payloads, codec
 from ._kept import headers_of, text_of
 from ._messages import AttemptEntry
 from ._orders import Orders, orders_of
-from .models import Answer, Delivery, DeliveryStatus, Entry, Json, Settlement
+from .models import Answer, Delivery, DeliveryStatus, Entry, HandlerCall, Json, Settlement
 from .retry import RetryPolicy, spread
 
 __all__ = ["UNSENT", "Attempt", "closes_endpoint", "is_gone", "rest_of", "settle"]
@@ -81,6 +81,8 @@ def rest_of(delivery: Delivery, settlement: Settlement) -> tuple[Delivery, ...]:
     the dead. Nothing, where it went well."""
     if settlement.status == "delivered":
         return ()
+    if isinstance(delivery, HandlerCall):
+        delivery = delivery.owed
     if settlement.status == "pending" and settlement.due_at is not None:
         return (msgspec.structs.replace(delivery, attempt=delivery.attempt + 1, due_at=settlement.due_at),)
     return (msgspec.structs.replace(delivery, status=settlement.status),)

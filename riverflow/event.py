@@ -11,7 +11,7 @@ import msgspec
 
 from .codec import decode
 from .errors import Failure
-from .models import Deferred, Delivery
+from .models import Deferred, Delivery, HandlerCall, Json
 
 __all__ = ["Event", "Result"]
 
@@ -30,15 +30,16 @@ class Result(msgspec.Struct, frozen=True):
 class Event:
     """One telling of a handler: the same facts a remote backend finds in its webhook.
 
-    The body is decoded on first use. A handler may be told more than once of the same thing; `idempotency_key` is
-    then the same and `attempt` (from 1) grows.
+    The message is decoded on first use, and of a call in this process no more of it than is asked for. A handler may be
+    told more than once of the same thing; `idempotency_key` is then the same and `attempt` (from 1) grows.
     """
 
-    __slots__ = ("_delivery", "_payload")
+    __slots__ = ("_delivery", "_parts", "_payload")
 
     def __init__(self, delivery: Delivery) -> None:
         self._delivery = delivery
         self._payload: dict[str, Any] | None = None
+        self._parts: dict[str, Any] = {}
 
     def __repr__(self) -> str:
         return f"Event({self.name!r}, channel_id={self.channel_id!r}, attempt={self.attempt})"
@@ -47,8 +48,17 @@ class Event:
     def payload(self) -> dict[str, Any]:
         """The whole message, as a webhook would carry it."""
         if self._payload is None:
-            self._payload = decode(self._delivery.body)
+            delivery = self._delivery
+            self._payload = payload = decode(delivery.write() if isinstance(delivery, HandlerCall) else delivery.body)
+            for name, value in self._parts.items():  # which the handler has, and may have changed
+                (payload if name in payload else payload["ai_response"])[name] = value
         return self._payload
+
+    def _part(self, name: str, text: Json) -> Any:
+        """A member that is read without the rest of the message."""
+        if name not in self._parts:
+            self._parts[name] = decode(text)
+        return self._parts[name]
 
     @property
     def name(self) -> str:
@@ -93,11 +103,16 @@ class Event:
     @property
     def data(self) -> Any:
         """What this stage works on: the payload's `data` where it has one, else the AI's answer."""
+        if self._payload is None and isinstance(self._delivery, HandlerCall):
+            return self._part("data", self._delivery.data)
         return self.payload["data"] if "data" in self.payload else self.ai_response.get("data")
 
     @property
     def customer_data(self) -> dict[str, Any]:
         """What the request gave to be echoed."""
+        if self._payload is None and isinstance(self._delivery, HandlerCall):
+            found: dict[str, Any] = self._part("customer_data", self._delivery.customer_data)
+            return found
         return self.payload.get("customer_data") or {}
 
     @property

@@ -17,7 +17,18 @@ from .configuration import (
     Trust,
     Workflow,
 )
-from .delivery import OPERATIONS, Answer, Delivery, OutgoingMessage, Settlement, Target, is_local, lane_of, local_url
+from .delivery import (
+    OPERATIONS,
+    Answer,
+    Delivery,
+    HandlerCall,
+    OutgoingMessage,
+    Settlement,
+    Target,
+    is_local,
+    lane_of,
+    local_url,
+)
 from .listing import RunFilter, Standing, Total, duration_class, duration_of, earliest_id, totals_of
 from .provider import GenerateRequest, Generation, ProviderAttempt, Usage
 from .run import (
@@ -88,6 +99,7 @@ __all__ = [
     "Frame",
     "GenerateRequest",
     "Generation",
+    "HandlerCall",
     "Identity",
     "Json",
     "MaybeJson",

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
 
 from .configuration import Trust
 from .run import Completed, Deferred, Entry, Failed
-from .values import DeliveryStatus
+from .values import DeliveryStatus, Json
 
 __all__ = [
     "OPERATIONS",
     "Answer",
     "Delivery",
+    "HandlerCall",
     "OutgoingMessage",
     "Settlement",
     "Target",
@@ -76,6 +77,25 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
         if not separator:
             return self.url
         return f"{self.project_id} {scheme}://{rest.partition('/')[0].partition('?')[0].lower()}"
+
+
+class HandlerCall(Delivery, frozen=True, kw_only=True):
+    """The call of an in-process handler by the process that carries its run: a delivery that is owed to nobody.
+
+    Most handlers read `data` and `customer_data` only, so its body is not there: `write()` makes it, and `owed` the
+    delivery that it becomes.
+    """
+
+    body: bytes = b""
+    data: Json
+    customer_data: Json
+    write: Callable[[], bytes]
+
+    @property
+    def owed(self) -> Delivery:
+        """The same as a delivery, with its body."""
+        values = {name: getattr(self, name) for name in Delivery.__struct_fields__}
+        return Delivery(**{**values, "body": self.write()})
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):

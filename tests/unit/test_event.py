@@ -9,7 +9,7 @@ import pytest
 from riverflow import codec
 from riverflow.errors import Failure
 from riverflow.event import Event
-from riverflow.models import Deferred, Delivery
+from riverflow.models import Deferred, Delivery, HandlerCall, Json
 
 
 def event(type: str = "task.ai_generated", name: str | None = "new_movie", attempt: int = 1, **payload: Any) -> Event:
@@ -77,6 +77,41 @@ def test_the_body_is_read_once_and_may_be_changed_by_the_handler() -> None:
     told = event(ai_response={"data": {"n": 1}})
     told.data["n"] = 2
     assert told.data == {"n": 2}
+
+
+def call(data: str, payload: dict[str, Any]) -> Event:
+    told = HandlerCall(
+        id="dl_1",
+        run_id="c-1",
+        project_id="p",
+        stage="enrich",
+        type="task.ai_generated",
+        url="local:new_movie",
+        lane="local:new_movie",
+        created_at=0,
+        due_at=0,
+        event_name="new_movie",
+        data=Json(data.encode()),
+        customer_data=Json(b'{"user_id":"u"}'),
+        write=lambda: codec.encode({**payload, "customer_data": {"user_id": "u"}}),
+    )
+    return Event(told)
+
+
+@pytest.mark.parametrize(
+    "payload", [{"ai_response": {"data": {"n": 1}}}, {"ai_response": {"data": {"n": 0}}, "data": {"n": 1}}]
+)
+def test_of_a_call_in_the_process_its_parts_and_the_whole_say_the_same(payload: dict[str, Any]) -> None:
+    whole, parts = call('{"n":1}', payload), call('{"n":1}', payload)
+    assert whole.payload == payload | {"customer_data": {"user_id": "u"}}
+    assert (whole.data, whole.customer_data) == ({"n": 1}, {"user_id": "u"})
+    parts.data["n"] = 2
+    parts.customer_data["seen"] = True
+    assert (parts.data, parts.customer_data) == ({"n": 2}, {"user_id": "u", "seen": True})
+    kept = parts.payload.get("data", parts.payload["ai_response"]["data"])
+    assert kept == {"n": 2}, "what the handler has changed stays changed"
+    assert parts.data is kept
+    assert parts.payload["customer_data"] is parts.customer_data
 
 
 def test_deferring_and_failing() -> None:
