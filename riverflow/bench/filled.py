@@ -15,7 +15,7 @@ import msgspec
 
 from ..codec import encode
 from ..models import Entry, Json, Project
-from .flows import IN_FLIGHT, MODES, WARM_UP
+from .flows import MODES, WARM_UP
 from .rig import Rig, median, rig
 
 __all__ = ["fill_finished", "fill_waiting", "history", "project_of", "recovery"]
@@ -115,9 +115,10 @@ async def history(
             say(f"history: {count} runs that are {name} written in {took:.0f} s, {megabytes:.0f} MB")
         systems = {name: await set_up.system("riverflow", "R", name=name) for name in ("young", *ratios)}
         for system in systems.values():
-            await set_up.load(system, kind, min(WARM_UP, flows), in_flight=IN_FLIGHT)
+            await set_up.load(system, kind, min(WARM_UP, flows))
         for number in range(1, rounds + 1):
-            runs = {name: await set_up.load(each, kind, flows, in_flight=IN_FLIGHT) for name, each in systems.items()}
+            figures = await set_up.round(list(systems.values()), kind, flows)
+            runs = dict(zip(systems, figures, strict=True))
             for name, found in ratios.items():
                 found.append(runs[name].cpu_us / runs["young"].cpu_us)
             told = ", ".join(f"{name} {run.cpu_us:.0f}" for name, run in runs.items())

@@ -12,7 +12,6 @@ from .rig import Figures, Rig, median, rig
 
 __all__ = ["MODES", "Comparison", "Mode", "compare", "durability"]
 
-IN_FLIGHT = 64
 WARM_UP = 300
 
 
@@ -73,7 +72,7 @@ async def compare(
         floor = await set_up.system("floor", mode.mode)
         river = await set_up.system("riverflow", mode.mode, name=f"{mode.title[0]}-{size}-{structured}-{mode.tls}")
         for system in (floor, river):
-            await set_up.load(system, mode.kind, min(WARM_UP, flows), in_flight=IN_FLIGHT)
+            await set_up.load(system, mode.kind, min(WARM_UP, flows))
         pairs = await _rounds(set_up, mode, floor, river, flows, rounds, say)
         slow = None
         if slow_flows and mode.paced:
@@ -97,8 +96,7 @@ async def _rounds(
 ) -> list[tuple[Figures, Figures]]:
     pairs: list[tuple[Figures, Figures]] = []
     for number in range(1, rounds + 1):
-        beside = await set_up.load(floor, mode.kind, flows, in_flight=IN_FLIGHT)
-        run = await set_up.load(river, mode.kind, flows, in_flight=IN_FLIGHT)
+        beside, run = await set_up.round([floor, river], mode.kind, flows)
         say(
             f"{mode.title[0]} round {number}: floor {beside.cpu_us:.0f} µs, riverflow {run.cpu_us:.0f} µs a flow "
             f"({run.cpu_us / beside.cpu_us:.2f})"
@@ -117,10 +115,9 @@ async def durability(
         normal = await set_up.system("riverflow", "R", name="normal", synchronous="normal")
         full = await set_up.system("riverflow", "R", name="full")
         for system in (normal, full):
-            await set_up.load(system, mode.kind, min(WARM_UP, flows), in_flight=IN_FLIGHT)
+            await set_up.load(system, mode.kind, min(WARM_UP, flows))
         for number in range(1, rounds + 1):
-            relaxed = await set_up.load(normal, mode.kind, flows, in_flight=IN_FLIGHT)
-            run = await set_up.load(full, mode.kind, flows, in_flight=IN_FLIGHT)
+            relaxed, run = await set_up.round([normal, full], mode.kind, flows)
             ratios.append(run.cpu_us / relaxed.cpu_us)
             say(f"durability round {number}: FULL {run.cpu_us:.0f} µs, NORMAL {relaxed.cpu_us:.0f} µs a flow")
     return median(ratios), [round(each, 3) for each in ratios]

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -20,7 +21,7 @@ from .wire import Client
 if TYPE_CHECKING:
     from .payloads import Payloads
 
-__all__ = ["Load", "LoadError", "join", "submit"]
+__all__ = ["Load", "LoadError", "Ran", "join", "submit"]
 
 FLOW_WITHIN = 30.0  # seconds that one flow may take
 _submitted = msgspec.json.Decoder(Submitted)
@@ -38,76 +39,104 @@ class Backend(Protocol):
     finished: Callable[[str], None]
 
 
+def _nothing() -> None:
+    return None
+
+
+class Worker(msgspec.Struct, frozen=True):
+    """What makes one flow at a time, and how its own connection is closed."""
+
+    flow: Callable[[], Awaitable[None]]
+    close: Callable[[], None] = _nothing
+
+
+class Ran(msgspec.Struct):
+    """What a load has been so far: the seconds it took and each flow's latency, in seconds."""
+
+    seconds: float = 0.0
+    latencies: list[float] = []
+
+
 class Load:
-    """Flows against the system at `port`.
+    """Flows of one kind against the system at `port`. Its connections stay open from turn to turn, until `close`.
 
     Kinds: `callback` ends when the backend's callback (or the completion's webhook) is through, `push` when the
     completed message has come over the worker's own WebSocket, `socket` the same over a new WebSocket for each flow.
     """
 
-    def __init__(self, backend: Backend, client: Client, port: int) -> None:
+    def __init__(self, backend: Backend, client: Client, port: int, kind: str) -> None:
         self._backend = backend
         self._client = client
         self._port = port
+        self._make = {"callback": self._callback, "push": self._push, "socket": self._socket}[kind]
+        self._idle: list[Worker] = []
         self._ends: dict[str, asyncio.Future[None]] = {}
-        backend.finished = self._finished
+        self.ran = Ran()
 
-    async def run(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """`flows` flows of a `kind`: with `in_flight` in a closed loop, or at `rate` a second in an open one (Poisson).
-        Gives the seconds it took and each flow's latency."""
-        make = {"callback": self._callback, "push": self._push, "socket": self._socket}[asked["kind"]]
-        latencies: list[float] = []
-        began = time.perf_counter()
-        if asked.get("rate"):
-            await self._open_loop(make, asked["flows"], asked["rate"], latencies)
-        else:
-            await self._closed_loop(make, asked["flows"], asked["in_flight"], latencies)
-        seconds = time.perf_counter() - began
-        if self._backend.failures:
-            raise LoadError(f"{len(self._backend.failures)} failures, the first: {self._backend.failures[0]}")
-        return {"seconds": seconds, "latencies": latencies}
-
-    async def _closed_loop(self, make: Make, flows: int, in_flight: int, latencies: list[float]) -> None:
+    async def closed_loop(self, flows: int, in_flight: int) -> None:
+        """So many flows, `in_flight` of them at any time. Raises LoadError."""
+        while len(self._idle) < in_flight:
+            self._idle.append(await self._make())
         left = iter(range(flows))
 
-        async def worker() -> None:
-            flow, close = await make()
+        async def work(worker: Worker) -> None:
             for _ in left:
-                latencies.append(await _timed(flow))
-            close()
+                await self._timed(worker)
 
-        await asyncio.gather(*(worker() for _ in range(in_flight)))
+        with self._turn():
+            await asyncio.gather(*(work(worker) for worker in self._idle[:in_flight]))
 
-    async def _open_loop(self, make: Make, flows: int, rate: float, latencies: list[float]) -> None:
-        """Arrivals do not wait for one another; a worker's socket is taken by one flow at a time."""
+    async def open_loop(self, flows: int, rate: float) -> None:
+        """So many flows, which arrive at `rate` a second (Poisson) and do not wait for one another. Raises
+        LoadError."""
         dice = random.Random(20)  # noqa: S311 - the same arrivals in every run
-        free: list[tuple[Flow, Callable[[], None]]] = []
 
         async def one() -> None:
-            worker = free.pop() if free else await make()
-            latencies.append(await _timed(worker[0]))
-            free.append(worker)
+            worker = self._idle.pop() if self._idle else await self._make()
+            await self._timed(worker)
+            self._idle.append(worker)
 
         due = time.perf_counter()
-        async with asyncio.TaskGroup() as group:
-            for _ in range(flows):
-                due += dice.expovariate(rate)
-                await asyncio.sleep(max(0.0, due - time.perf_counter()))
-                group.create_task(one())
-        for _, close in free:
-            close()
+        with self._turn():
+            async with asyncio.TaskGroup() as group:
+                for _ in range(flows):
+                    due += dice.expovariate(rate)
+                    await asyncio.sleep(max(0.0, due - time.perf_counter()))
+                    group.create_task(one())
+
+    def close(self) -> None:
+        """Close the connections."""
+        for worker in self._idle:
+            worker.close()
+        self._client.close()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """While it lasts, the ends of flows are this load's."""
+        self._backend.finished = self._finished
+        began = time.perf_counter()
+        yield
+        self.ran.seconds += time.perf_counter() - began
+        if self._backend.failures:
+            raise LoadError(f"{len(self._backend.failures)} failures, the first: {self._backend.failures[0]}")
+
+    async def _timed(self, worker: Worker) -> None:
+        began = time.perf_counter()
+        async with asyncio.timeout(FLOW_WITHIN):
+            await worker.flow()
+        self.ran.latencies.append(time.perf_counter() - began)
 
     # Kinds of flows
 
-    async def _callback(self) -> tuple[Flow, Callable[[], None]]:
+    async def _callback(self) -> Worker:
         async def flow() -> None:
             submitted = await self._submit()
             await self._ends.setdefault(submitted.channel_id, _future())
             del self._ends[submitted.channel_id]
 
-        return flow, _nothing
+        return Worker(flow)
 
-    async def _push(self) -> tuple[Flow, Callable[[], None]]:
+    async def _push(self) -> Worker:
         """`/bench/socket` takes the id of the run to follow, and pushes its messages."""
         ended: list[asyncio.Future[None]] = []
 
@@ -124,9 +153,9 @@ class Load:
             socket.send(submitted.channel_id.encode())
             await waiting
 
-        return flow, socket.close
+        return Worker(flow, socket.close)
 
-    async def _socket(self) -> tuple[Flow, Callable[[], None]]:
+    async def _socket(self) -> Worker:
         """What a browser does: a socket for the run, a join, the messages, a close."""
 
         async def flow() -> None:
@@ -142,7 +171,7 @@ class Load:
             await waiting
             socket.close()
 
-        return flow, _nothing
+        return Worker(flow)
 
     # Parts
 
@@ -162,23 +191,12 @@ class Load:
             ended.set_result(None)
 
 
-Flow = Callable[[], Awaitable[None]]
-Make = Callable[[], Awaitable[tuple[Flow, Callable[[], None]]]]
-
-
 async def submit(client: Client, request: bytes) -> Submitted:
     """Submit a request. Raises LoadError where it is not accepted."""
     answer = await client.post(b"/v1/ai/async", request)
     if answer.status != 200:
         raise LoadError(f"a submission was answered {answer.status}: {answer.body[:300]!r}")
     return _submitted.decode(answer.body)
-
-
-async def _timed(flow: Flow) -> float:
-    began = time.perf_counter()
-    async with asyncio.timeout(FLOW_WITHIN):
-        await flow()
-    return time.perf_counter() - began
 
 
 def join(submitted: Submitted) -> bytes:
@@ -189,7 +207,3 @@ def join(submitted: Submitted) -> bytes:
 
 def _future() -> asyncio.Future[None]:
     return asyncio.get_running_loop().create_future()
-
-
-def _nothing() -> None:
-    return None

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from .flows import IN_FLIGHT, WARM_UP, Mode
+from .flows import WARM_UP, Mode
 from .rig import rig
 
 __all__ = ["Profile", "profile"]
@@ -38,10 +38,10 @@ async def profile(folder: Path, mode: Mode, *, flows: int, size: int, structured
     spy = shutil.which("py-spy")
     async with rig(folder, size=size, structured=structured) as set_up:
         system = await set_up.system("riverflow", mode.mode, name=f"profile-{mode.title[0]}")
-        await set_up.load(system, mode.kind, WARM_UP, in_flight=IN_FLIGHT)
+        await set_up.load(system, mode.kind, WARM_UP)
         if spy is None:
             await system.ask("profile")
-            await set_up.load(system, mode.kind, flows, in_flight=IN_FLIGHT)
+            await set_up.load(system, mode.kind, flows)
             alone, with_calls = await system.ask("profiled")
             return Profile(tool="cProfile", threads=[], alone=alone, with_calls=with_calls)
         raw = folder / "profile.raw"
@@ -50,7 +50,7 @@ async def profile(folder: Path, mode: Mode, *, flows: int, size: int, structured
             *command, "--threads", "--nonblocking", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         await asyncio.sleep(1.0)
-        await set_up.load(system, mode.kind, flows, in_flight=IN_FLIGHT)
+        await set_up.load(system, mode.kind, flows)
         watching.send_signal(signal.SIGINT)
         await watching.wait()
     return _read(await asyncio.to_thread(raw.read_text, encoding="utf-8"))

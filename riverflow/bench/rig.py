@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import statistics
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,10 @@ from .certificate import write_certificate
 from .control import Child
 from .system import System
 
-__all__ = ["Figures", "Rig", "median", "rig"]
+__all__ = ["IN_FLIGHT", "Figures", "Rig", "median", "rig"]
 
+IN_FLIGHT = 64
+TURNS = 4
 SETTLES = 0.3  # seconds after the last flow in which what is left of its work is still charged
 
 
@@ -30,7 +32,6 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     flows: int
     flows_per_second: float
     cpu_us: float
-    stub_cpu_us: float
     commits: float
     p50_ms: float
     p99_ms: float
@@ -64,25 +65,50 @@ class Rig:
         self._stack.push_async_callback(child.stop)
         return child
 
-    async def load(self, system: Child, kind: str, flows: int, *, rate: float = 0.0, in_flight: int = 64) -> Figures:
-        """One run of load and what it cost."""
-        before, stub_before = await system.ask("measure"), await self.stub.ask("measure")
-        run = await self.stub.ask(
-            "load", within=600.0, port=system.ready["port"], kind=kind, flows=flows, rate=rate, in_flight=in_flight
+    async def load(self, system: Child, kind: str, flows: int, *, rate: float = 0.0) -> Figures:
+        """So many flows and what they cost: IN_FLIGHT at any time, or at `rate` a second."""
+        (figures,) = await self._load([system], kind, flows, 1, rate)
+        return figures
+
+    async def round(self, systems: Sequence[Child], kind: str, flows: int) -> list[Figures]:
+        """So many flows through each of the systems, in TURNS turns of each, and what they cost each.
+
+        Turns of a tenth or two of a second, because the clock of a machine with neighbours changes within seconds: the
+        ratio of a round scatters by a third of that of two runs in a row. Connections stay open from turn to turn.
+        """
+        return await self._load(systems, kind, max(1, flows // TURNS), TURNS, 0.0)
+
+    async def _load(self, systems: Sequence[Child], kind: str, flows: int, turns: int, rate: float) -> list[Figures]:
+        before = await self._measure(systems)
+        ran: list[Any] = await self.stub.ask(
+            "load",
+            within=600.0,
+            ports=[system.ready["port"] for system in systems],
+            kind=kind,
+            flows=flows,
+            turns=turns,
+            rate=rate,
+            in_flight=IN_FLIGHT,
         )
         await asyncio.sleep(SETTLES)
-        after, stub_after = await system.ask("measure"), await self.stub.ask("measure")
-        latencies = sorted(run["latencies"])
-        return Figures(
-            flows=flows,
-            flows_per_second=flows / run["seconds"],
-            cpu_us=(after["cpu"] - before["cpu"]) / flows * 1e6,
-            stub_cpu_us=(stub_after["cpu"] - stub_before["cpu"]) / flows * 1e6,
-            commits=(after["commits"] - before["commits"]) / flows,
-            p50_ms=latencies[len(latencies) // 2] * 1e3,
-            p99_ms=latencies[min(len(latencies) - 1, int(len(latencies) * 0.99))] * 1e3,
-            pss_mb=after["pss"] / 1e6,
-        )
+        after = await self._measure(systems)
+        return [_figures(flows * turns, run, was, now) for run, was, now in zip(ran, before, after, strict=True)]
+
+    async def _measure(self, systems: Sequence[Child]) -> list[dict[str, Any]]:
+        return [await system.ask("measure") for system in systems]
+
+
+def _figures(flows: int, run: dict[str, Any], before: dict[str, Any], after: dict[str, Any]) -> Figures:
+    latencies = sorted(run["latencies"])
+    return Figures(
+        flows=flows,
+        flows_per_second=flows / run["seconds"],
+        cpu_us=(after["cpu"] - before["cpu"]) / flows * 1e6,
+        commits=(after["commits"] - before["commits"]) / flows,
+        p50_ms=latencies[len(latencies) // 2] * 1e3,
+        p99_ms=latencies[min(len(latencies) - 1, int(len(latencies) * 0.99))] * 1e3,
+        pss_mb=after["pss"] / 1e6,
+    )
 
 
 @asynccontextmanager

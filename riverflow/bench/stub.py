@@ -44,7 +44,7 @@ class Stub:
 
     def __init__(self, payloads: Payloads) -> None:
         self.payloads = payloads
-        self.client: Client | None = None
+        self.clients: dict[int, Client] = {}
         self.finished: Callable[[str], None] = lambda run_id: None
         self.asked = 0
         self.wanted: tuple[int, asyncio.Event] | None = None
@@ -93,9 +93,9 @@ class Stub:
             task.add_done_callback(self._tasks.discard)
 
     async def _call_back(self, told: _Told) -> None:
-        assert self.client is not None
-        path = "/" + told.callback_url.split("/", 3)[3]
-        answer = await self.client.post(path.encode(), self.payloads.callback)
+        _, _, host, path = told.callback_url.split("/", 3)
+        client = self.clients[int(host.rpartition(":")[2])]
+        answer = await client.post(f"/{path}".encode(), self.payloads.callback)
         if answer.status != 200:
             self.failures.append(f"a callback was answered {answer.status}: {answer.body[:200]!r}")
         self.finished(told.channel_id)
@@ -119,15 +119,24 @@ def _verbs(stub: Stub) -> dict[str, Verb]:
     crowd = Crowd(stub.payloads.request)
 
     def client(asked: dict[str, Any]) -> Client:
-        stub.client = Client("127.0.0.1", asked["port"], [("authorization", f"Bearer {API_KEY}")])
-        return stub.client
+        port = asked["port"]
+        return stub.clients.setdefault(port, Client("127.0.0.1", port, [("authorization", f"Bearer {API_KEY}")]))
 
     async def load(asked: dict[str, Any]) -> Any:
-        to = client(asked)
+        """Flows against each of `ports`, in `turns` turns, each of which begins with another one."""
+        loads = [Load(stub, client({"port": port}), port, asked["kind"]) for port in asked["ports"]]
         try:
-            return await Load(stub, to, asked["port"]).run(asked)
+            for turn in range(asked["turns"]):
+                first = turn % len(loads)
+                for each in (*loads[first:], *loads[:first]):
+                    if asked["rate"]:
+                        await each.open_loop(asked["flows"], asked["rate"])
+                    else:
+                        await each.closed_loop(asked["flows"], asked["in_flight"])
         finally:
-            to.close()
+            for each in loads:
+                each.close()
+        return [each.ran for each in loads]
 
     async def own(asked: dict[str, Any]) -> Any:
         return {**measure(), "asked": stub.asked}

@@ -26,12 +26,12 @@ PARTS = (*MODES, "durability", "idle", "history", "recovery", "neighbours", "con
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What to measure. `flows` are a run's at saturation, `slow_flows` at `rate` a second; `folder` is on the disk to
+    """What to measure. `flows` are a round's at saturation, `slow_flows` at `rate` a second; `folder` is on the disk to
     measure, `profile` names modes."""
 
     parts: tuple[str, ...] = PARTS
-    rounds: int = 15  # many short ones: neighbours in time share the clock, which changes by a factor of 1.8
-    flows: int = 600
+    rounds: int = 15
+    flows: int = 1200
     slow_flows: int = 300
     rate: float = 20.0
     payload: int = 1000

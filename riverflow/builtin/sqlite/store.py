@@ -23,8 +23,9 @@ __all__ = ["SqliteStore"]
 
 PAUSE = 0.002
 """Seconds that the writer waits under load, lest each few decisions have a commit of their own: with 64 flows in flight
-it takes 5 to 10 % of a flow's CPU away in process and 3 to 5 % over webhooks, and no throughput. (PostgreSQL's
-`commit_delay`, too, waits only where `commit_siblings` others are at work.)"""
+it takes 5 to 10 % of a flow's CPU away in process and 3 to 5 % over webhooks. Of the flows a second it takes none with
+32 and more in flight, and a third with 8, where providers answer at once. (PostgreSQL's `commit_delay`, too, waits only
+where `commit_siblings` others are at work.)"""
 
 
 class SqliteStore:
