@@ -61,18 +61,20 @@ class Hub:
         still to come they are remembered. Frames are built once for all."""
         if self._watch is not None:
             self._watch(run_id)
-        readers = self._readers.get(run_id)
-        if readers is None and self._recent is None:
-            return
-        public = news_of(entries, first, everything=False)
         if self._recent is not None:
-            self._recent.note(run_id, public)
-        if readers is not None:
-            whole: News | None = None
-            for reader in tuple(readers):
-                if reader.everything:
-                    whole = whole or news_of(entries, first, everything=True)
-                reader.feed(whole if reader.everything and whole is not None else public)
+            self._recent.note(run_id, entries, first)
+        readers = self._readers.get(run_id)
+        if readers is None:
+            return
+        public: News | None = None
+        whole: News | None = None
+        for reader in tuple(readers):
+            if reader.everything:
+                whole = whole or news_of(entries, first, everything=True)
+                reader.feed(whole)
+            else:
+                public = public or news_of(entries, first, everything=False)
+                reader.feed(public)
 
     def wake(self, run_id: str | None) -> None:
         """The readers of that run (None: all) shall look into the log: somebody else has written."""

@@ -5,10 +5,10 @@ This module must not decide when its memory is true; whoever hears of another wr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from ._frames import News
-from .models import Frame
+from ._frames import News, frame_of
+from .models import Entry
 
 __all__ = ["Recent"]
 
@@ -19,14 +19,14 @@ _OVERHEAD = 1000  # bytes that a run counts beside its messages
 
 
 class _Told:
-    """One run's frames and the number of its newest entry."""
+    """What one run has told the public, each with its number, and the number of its newest entry."""
 
-    __slots__ = ("born_at", "frames", "newest", "project_id", "size")
+    __slots__ = ("born_at", "newest", "project_id", "public", "size")
 
     def __init__(self, project_id: str, born_at: float) -> None:
         self.project_id = project_id
         self.born_at = born_at
-        self.frames: list[Frame] = []
+        self.public: list[tuple[Entry, int]] = []
         self.newest = 0
         self.size = _OVERHEAD
 
@@ -46,19 +46,23 @@ class Recent:
         if self._size > BYTES:
             self._shrink()
 
-    def note(self, run_id: str, news: News) -> None:
-        """What was just appended. A gap is another writer's: the run is forgotten."""
+    def note(self, run_id: str, entries: Sequence[Entry], first: int) -> None:
+        """What was just appended, the first of it under that number. A gap is another writer's: the run is forgotten.
+        Frames are made for who comes: most runs over webhooks have no reader here."""
         told = self._runs.get(run_id)
         if told is None:
             return
-        if news.first != told.newest + 1 or news.last > told.newest + MESSAGES - len(told.frames):
+        last = first + len(entries) - 1
+        if first != told.newest + 1 or last > told.newest + MESSAGES - len(told.public):
             self.forget(run_id)
             return
-        told.newest = news.last
-        for frame in news.frames:
-            told.frames.append(frame)
-            told.size += len(frame.data)
-            self._size += len(frame.data)
+        told.newest = last
+        for number, entry in enumerate(entries, first):
+            if entry.public:
+                told.public.append((entry, number))
+                size = len(entry.data)
+                told.size += size
+                self._size += size
         if self._size > BYTES:
             self._shrink()
 
@@ -67,7 +71,7 @@ class Recent:
         told = self._runs.get(run_id)
         if told is None or told.project_id != project_id or self._monotonic() - told.born_at > SECONDS:
             return None
-        return News(1, told.newest, tuple(told.frames))
+        return News(1, told.newest, [frame_of(entry, number) for entry, number in told.public])
 
     def forget(self, run_id: str | None) -> None:
         """Forget a run, or (None) all of them."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from riverflow._channels import Hub
-from riverflow._frames import news_of
 from riverflow._recent import BYTES, MESSAGES, SECONDS, Recent
 from riverflow.errors import NotFound
 from riverflow.models import Entry, Json
@@ -34,7 +33,7 @@ def begin(recent: Recent, run: str = "r") -> None:
 
 
 def note(recent: Recent, run: str, first: int, entries: list[Entry]) -> None:
-    recent.note(run, news_of(entries, first, everything=False))
+    recent.note(run, entries, first)
 
 
 def told(recent: Recent, run: str = "r") -> tuple[list[int], int] | None:
