@@ -150,15 +150,12 @@ class _Connections:
         """One request and its answer. Raises HttpError; leaving it early takes the connection down."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[HttpResponse] = loop.create_future()
-        late = loop.call_at(ends, connection.time_out)
-        connection.exchange(message, limit, answer)
+        connection.exchange(message, limit, answer, ends)
         try:
             response = await answer
         except asyncio.CancelledError:
             connection.abort()
             raise
-        finally:
-            late.cancel()
         if connection.reusable:
             self._keep(connection, loop)
         return response

@@ -166,6 +166,22 @@ class Exchange(HttpCase):
         assert await self.refused(client, self.post(receiver.url(), timeout=0.2)) == "timeout"
         await asyncio.wait_for(receiver.left.wait(), 5)
 
+    async def test_a_connection_that_is_used_again_has_each_requests_own_time(
+        self, client: HttpClient, receiver: Receiver
+    ) -> None:
+        """Neither does an earlier request's time cut a later one short, nor does it prolong it."""
+
+        async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await asyncio.sleep(0.5)
+            writer.write(answer(200, b"late"))
+
+        receiver.replies(answer(200), late, receiver.silent)
+        await client.send(self.post(receiver.url(), timeout=0.3))
+        assert (await client.send(self.post(receiver.url(), timeout=60.0))).body == b"late"
+        refused = self.refused(client, self.post(receiver.url(), timeout=0.2))
+        assert await asyncio.wait_for(refused, 5) == "timeout"
+        assert receiver.connections == 1
+
     async def test_a_caller_may_leave(self, client: HttpClient, receiver: Receiver) -> None:
         """He is let go at once; the connection is closed then, or at the latest when the request's time is over."""
         receiver.replies(receiver.silent)
