@@ -32,10 +32,10 @@ class Mode(msgspec.Struct, frozen=True):
 MODES = {
     "R": Mode("R  remote: webhook, callback", "R", "callback"),
     "I": Mode("I  in process, push (open WebSocket)", "I", "push"),
-    "W": Mode("W  in process, a new WebSocket a run", "I", "socket", rounds=7, paced=False),
-    "S": Mode("S  standard: task.completed webhook", "S", "callback", rounds=7, paced=False),
-    "R-tls": Mode("R  … provider and backend over TLS", "R", "callback", tls=True, rounds=7, paced=False),
-    "R-25kB": Mode("R  … payloads of 25 kB", "R", "callback", size=25_000, rounds=7, paced=False),
+    "W": Mode("W  in process, a new WebSocket a run", "I", "socket", rounds=5, paced=False),
+    "S": Mode("S  standard: task.completed webhook", "S", "callback", rounds=5, paced=False),
+    "R-tls": Mode("R  … provider and backend over TLS", "R", "callback", tls=True, rounds=5, paced=False),
+    "R-25kB": Mode("R  … payloads of 25 kB", "R", "callback", size=25_000, rounds=5, paced=False),
 }
 
 

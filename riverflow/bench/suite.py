@@ -31,7 +31,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     parts: tuple[str, ...] = PARTS
     rounds: int = 15
-    flows: int = 1200
+    flows: int = 1000
     slow_flows: int = 300
     rate: float = 20.0
     payload: int = 1000
@@ -86,14 +86,14 @@ async def _beside(plan: Plan, report: Report, folder: Path, say: Callable[[str],
     size, rounds, flows = plan.payload, plan.rounds, plan.flows
     if "durability" in plan.parts:
         report.durability = await durability(
-            folder, flows=flows, rounds=min(rounds, 11), size=size, structured=plan.structured, say=say
+            folder, flows=flows, rounds=min(rounds, 9), size=size, structured=plan.structured, say=say
         )
     if "idle" in plan.parts:
         for transport in ("sse", "ws"):
             report.idle.append(await idle(folder, transport, subscribers=plan.subscribers, size=size, say=say))
     if "history" in plan.parts:
         report.history = await history(
-            folder, done=plan.history, waiting=plan.waiting, flows=flows, rounds=min(rounds, 9), size=size, say=say
+            folder, done=plan.history, waiting=plan.waiting, flows=flows, rounds=min(rounds, 7), size=size, say=say
         )
         report.history_runs, report.waiting_runs = plan.history, plan.waiting
     if "recovery" in plan.parts:
