@@ -17,7 +17,7 @@ from ._edits import changes, check_edit
 from ._holds import already_decided, changed, digest_of, held, id_of, not_held
 from ._machine import Answered, Repeated
 from ._runner import Runner
-from .errors import Expired, NotFound, Unprocessable
+from .errors import Expired, InvalidRequest, NotFound, Unprocessable
 from .models import Completed, Failed, Json, MaybeJson, Record, Ruling, RunFilter, canonical_id
 from .pipeline import APPROVAL, Stage
 from .ports import Clock, RunLog, RunPage
@@ -95,10 +95,12 @@ class Approvals:
         limit: int = 50,
     ) -> RunPage:
         """The runs that wait for a person, newest first: those older than the approval `starting_after`, or the nearest
-        of those newer than `ending_before`. Raises NotFound for a cursor that is no approval's id."""
+        of those newer than `ending_before`. Raises InvalidRequest for two cursors, or one that is no approval's id."""
         wanted = RunFilter(approval=True, workflow=workflow)
-        before = _place(starting_after)[0] if starting_after else None
-        after = _place(ending_before)[0] if ending_before else None
+        if starting_after and ending_before:
+            raise _wrong("ending_before", "give starting_after or ending_before, not both")
+        before = _cursor("starting_after", starting_after)
+        after = _cursor("ending_before", ending_before)
         return await self._log.runs(project_id, wanted, before=before, after=after, limit=limit)
 
     async def count(self, project_id: str) -> int:
@@ -257,6 +259,18 @@ def _place(approval_id: str) -> tuple[str, str]:
     if not approval_id.startswith(_PREFIX) or run_id is None or not stage:
         raise _unknown(approval_id)
     return run_id, stage
+
+
+def _cursor(name: str, text: str | None) -> str | None:
+    """The run of an approval's id. Raises InvalidRequest."""
+    try:
+        return _place(text)[0] if text else None
+    except NotFound:
+        raise _wrong(name, f"{name}: {text!r} is not an approval's id") from None
+
+
+def _wrong(param: str, message: str) -> InvalidRequest:
+    return InvalidRequest(message, code="invalid_parameter", extra={"param": param})
 
 
 def _unknown(approval_id: str) -> NotFound:

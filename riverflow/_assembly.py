@@ -119,9 +119,17 @@ class _GuardedChannels:
         self._limits = limits
 
     async def subscribe(
-        self, project_id: str, channel_id: str, *, after: int | None = None, everything: bool = False
+        self,
+        project_id: str,
+        channel_id: str,
+        *,
+        after: int | None = None,
+        everything: bool = False,
+        transport: str = "",
     ) -> Subscription:
-        return await self._engine.subscribe(project_id, channel_id, after=after, everything=everything)
+        return await self._engine.subscribe(
+            project_id, channel_id, after=after, everything=everything, transport=transport
+        )
 
     async def read_token(self, token: str) -> TokenClaims:
         return await self._engine.read_token(token)

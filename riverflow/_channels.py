@@ -6,8 +6,10 @@ This module must not write to the log nor know a wire; it is told of entries onl
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 
+from ._attendance import Attendance, Connection
 from ._frames import News, news_of
 from ._recent import Recent
 from ._subscription import LiveSubscription
@@ -28,8 +30,17 @@ class Hub:
     his run is young; it is only for runs whose other writers wake this hub.
     """
 
-    def __init__(self, log: RunLog, *, buffer: int = 256, recent: Recent | None = None) -> None:
+    def __init__(
+        self,
+        log: RunLog,
+        *,
+        buffer: int = 256,
+        recent: Recent | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self._log = log
+        self._now = now
+        self._attendance = Attendance()
         self._recent = recent
         self._buffer = buffer
         self._readers: dict[str, set[LiveSubscription]] = {}
@@ -42,9 +53,10 @@ class Hub:
         """How many subscriptions are open."""
         return sum(map(len, self._readers.values()))
 
-    def readers_of(self, run_id: str) -> int:
-        """How many listen to a run here."""
-        return len(self._readers.get(run_id, ()))
+    def connections(self, run_id: str) -> tuple[Connection, ...]:
+        """Who listens to a run here, and who did, in the order of coming."""
+        here = (_connection(reader) for reader in self._readers.get(run_id, ()))
+        return tuple(sorted((*self._attendance.of(run_id), *here), key=lambda each: each.since))
 
     def born(self, project_id: str, run_id: str) -> None:
         """A run is about to be told of from its first entry on."""
@@ -87,12 +99,19 @@ class Hub:
                 reader.look()
 
     async def subscribe(
-        self, project_id: str, channel_id: str, *, after: int | None = None, everything: bool = False
+        self,
+        project_id: str,
+        channel_id: str,
+        *,
+        after: int | None = None,
+        everything: bool = False,
+        transport: str = "",
     ) -> LiveSubscription:
         """See ports.Channels.subscribe. Raises NotFound, StoreError, and Overloaded once the hub is closed."""
         if self._closed is not None:
             raise Overloaded(f"no new readers: {self._closed}")
         reader = LiveSubscription(self, project_id, channel_id, everything)
+        reader.transport, reader.since = transport, self._now()
         # Registered before the log is read: what is appended meanwhile is either in the page or fed.
         self._readers.setdefault(channel_id, set()).add(reader)
         try:
@@ -101,8 +120,10 @@ class Hub:
                 known = self._recent.news(project_id, channel_id)
             await reader.open(after, known)
         except BaseException:
-            self.forget(reader)
+            self._drop(reader)
             raise
+        if self._watch is not None:
+            self._watch(channel_id)
         return reader
 
     def close(self, reason: str) -> None:
@@ -136,8 +157,20 @@ class Hub:
 
     def forget(self, reader: LiveSubscription) -> None:
         """Feed this reader no longer."""
+        if self._drop(reader):
+            self._attendance.left(reader.run_id, _connection(reader, self._now()))
+            if self._watch is not None:
+                self._watch(reader.run_id)
+
+    def _drop(self, reader: LiveSubscription) -> bool:
         readers = self._readers.get(reader.run_id)
-        if readers is not None:
-            readers.discard(reader)
-            if not readers:
-                del self._readers[reader.run_id]
+        if readers is None or reader not in readers:
+            return False
+        readers.discard(reader)
+        if not readers:
+            del self._readers[reader.run_id]
+        return True
+
+
+def _connection(reader: LiveSubscription, until: float | None = None) -> Connection:
+    return Connection(transport=reader.transport, since=reader.since, until=until)

@@ -14,7 +14,7 @@ from . import codec
 from ._directory import ENDPOINT, Directory, Stored
 from ._intake import remote_url
 from .config import Settings
-from .errors import Conflict, NotFound, Unprocessable
+from .errors import Conflict, InvalidRequest, NotFound, Unprocessable
 from .models import Delivery, Entry, Json, Target
 from .ports import Clock, DeliveryFilter, DeliveryPage, Queue, RunLog, Store
 
@@ -76,7 +76,13 @@ class Deliveries:
         after: str | None = None,
         limit: int = 100,
     ) -> DeliveryPage:
-        """Deliveries newest first, without their bodies; see ports.Queue.find_deliveries."""
+        """Deliveries newest first, without their bodies; see ports.Queue.find_deliveries. Raises InvalidRequest for two
+        cursors, or one that is no delivery's id."""
+        if before is not None and after is not None:
+            raise _wrong("ending_before", "give starting_after or ending_before, not both")
+        for name, cursor in (("starting_after", before), ("ending_before", after)):
+            if cursor is not None:
+                await self._known(project_id, name, cursor)
         return await self._queue.find_deliveries(project_id, wanted, before=before, after=after, limit=limit)
 
     async def one(self, project_id: str, delivery_id: str) -> tuple[Delivery, tuple[Entry, ...]]:
@@ -159,6 +165,13 @@ class Deliveries:
             has_more=False,
         )
 
+    async def _known(self, project_id: str, name: str, delivery_id: str) -> None:
+        """Raises InvalidRequest for a cursor from which there is no way on: its page would be empty, like the last."""
+        try:
+            await self._found(project_id, delivery_id)
+        except NotFound:
+            raise _wrong(name, f"{name}: there is no delivery {delivery_id!r}") from None
+
     async def _found(self, project_id: str, delivery_id: str) -> Delivery:
         delivery = await self._queue.delivery(project_id, delivery_id)
         if delivery is None:
@@ -207,3 +220,7 @@ class Deliveries:
         if not stored.value.enabled:
             return f"its endpoint {delivery.endpoint_id} is disabled; enable it, or give another url"
         return None
+
+
+def _wrong(param: str, message: str) -> InvalidRequest:
+    return InvalidRequest(message, code="invalid_parameter", extra={"param": param})

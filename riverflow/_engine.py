@@ -67,7 +67,7 @@ class Engine:
         self._runner = room.runner
         self._admission = room.admission
         self.hub = room.hub
-        self.queries: Queries = parts.queries(lanes=room.lanes, readers=room.hub.readers_of)
+        self.queries: Queries = parts.queries(lanes=room.lanes, connections=room.hub.connections)
         self.trials = Trials(room.courier, parts.directory, parts.clock, parts.ids)
         self.deliveries = parts.deliveries(told=room.runner.told, notice=room.notice)
         self.approvals = Approvals(parts.store.log, room.runner, parts.directory, parts.clock)
@@ -197,10 +197,16 @@ class Engine:
     # Channels (ports.Channels, but for `authenticate`, which is the door's)
 
     async def subscribe(
-        self, project_id: str, channel_id: str, *, after: int | None = None, everything: bool = False
+        self,
+        project_id: str,
+        channel_id: str,
+        *,
+        after: int | None = None,
+        everything: bool = False,
+        transport: str = "",
     ) -> Subscription:
         """See ports.Channels."""
-        return await self.hub.subscribe(project_id, channel_id, after=after, everything=everything)
+        return await self.hub.subscribe(project_id, channel_id, after=after, everything=everything, transport=transport)
 
     async def reconnect(self, project_id: str, run_id: str) -> Accepted:
         """A fresh socket token for an existing run. Raises NotFound."""

@@ -38,7 +38,7 @@ class EngineRoom:
         self._directory = parts.directory
         # Where nobody would tell of another process's writes, memory would not be known to be old.
         recent = Recent(parts.clock.monotonic) if parts.notifier is not None else None
-        self.hub = Hub(parts.store.log, recent=recent)
+        self.hub = Hub(parts.store.log, recent=recent, now=parts.clock.now)
         self.founder = parts.ids.opaque("proc")
         breakers = Breakers(parts.clock.monotonic, freed=lambda seconds: self.notice(parts.clock.now() + seconds))
         self._calls = Calls(lambda call_id, run_id: self.runner.overrun(call_id, run_id))

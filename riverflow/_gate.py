@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from . import _callbacks
 from ._keys import KeyRing, digest_of
+from ._origins import KEYS_ONLY
 from .errors import NotFound, Unauthenticated
 from .models import CALLBACK, Identity, Project
 from .ports import Authenticator, Scope
@@ -21,8 +22,8 @@ _TOKEN = _callbacks.PREFIX.encode()
 
 
 class Gate:
-    """Asks for the key first, then the authenticators in order. `root` is whom the setting `api_key` stands for,
-    `project` finds a project by its id (raises NotFound)."""
+    """Asks for the key first, then the authenticators in order, unless the request counts for its key alone. `root` is
+    whom the setting `api_key` stands for, `project` finds a project by its id (raises NotFound)."""
 
     def __init__(
         self,
@@ -49,7 +50,7 @@ class Gate:
             identity = self._root.get(digest) or self._keys.look(digest) or await self._keys.identify(digest)
             if identity is not None:
                 return identity
-        for authenticator in self._authenticators:
+        for authenticator in () if scope.get(KEYS_ONLY) else self._authenticators:
             answer = authenticator(scope)
             known = await answer if inspect.isawaitable(answer) else answer
             if known is not None:

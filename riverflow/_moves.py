@@ -6,6 +6,7 @@ no input.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
@@ -136,9 +137,10 @@ def hand_off(
     if not targets:
         return Decision(record=record, entries=tuple(entries), closes=closes)
     if called:
-        call = _call(record, stage, event_name, targets[0], now, routing)
+        call = _call(record, stage, event_name, targets[0].url, now, lambda: _token(record, stage, routing))
         return Decision(record=record, entries=tuple(entries), closes=closes, call=call)
-    deliveries = _telling(record, stage, event_name, targets, now, _token(record, stage, routing))
+    body = _payloads.hand_off(record, stage, event_name, now, _token(record, stage, routing))
+    deliveries = _deliveries(record, stage, "task.ai_generated", event_name, body, targets, now, deadline)
     return Decision(record=record, entries=tuple(entries), deliveries=deliveries, closes=closes)
 
 
@@ -157,17 +159,13 @@ def call_lost(record: Record, now: float, routing: Routing) -> Decision:
 
 def call_of(record: Record, stage: Stage, now: float, token: str) -> Delivery:
     """The call of a hand-off's handler, made again from what the run was when it came there."""
-    (delivery,) = _telling(record, stage, stage.event, (Target(url=local_url(stage.event)),), now, token)
+    delivery = _call(record, stage, stage.event, local_url(stage.event), now, lambda: token).owed
     return msgspec.structs.replace(delivery, attempt=max(record.attempt, 1))  # after a stop the next one is the first
 
 
-def _call(record: Record, stage: Stage, event_name: str, target: Target, now: float, routing: Routing) -> HandlerCall:
-    """The call of a hand-off's handler, for now: what `call_of` makes again."""
+def _call(record: Record, stage: Stage, event_name: str, url: str, now: float, token: Callable[[], str]) -> HandlerCall:
+    """The call of a hand-off's handler, whose id is that of any first delivery of the stage."""
     run = record.run
-
-    def write() -> bytes:
-        return _payloads.hand_off(record, stage, event_name, now, _token(record, stage, routing))
-
     return HandlerCall(
         id=id_of(_name(record, stage), 0),
         run_id=run.id,
@@ -175,14 +173,14 @@ def _call(record: Record, stage: Stage, event_name: str, target: Target, now: fl
         stage=stage.name,
         type="task.ai_generated",
         event_name=event_name,
-        url=target.url,
-        lane=target.url,
+        url=url,
+        lane=url,
         created_at=now,
         due_at=now,
         expires_at=run.deadline_at,
         data=record.data,
         customer_data=record.plan.customer_data,
-        write=write,
+        write=lambda: _payloads.hand_off(record, stage, event_name, now, token()),
     )
 
 
@@ -225,14 +223,6 @@ def end_badly(
 
 def current_stage(record: Record) -> Stage:
     return record.plan.pipeline[record.run.stage]
-
-
-def _telling(
-    record: Record, stage: Stage, event_name: str, targets: tuple[Target, ...], now: float, token: str
-) -> tuple[Delivery, ...]:
-    """What tells these of a hand-off."""
-    body = _payloads.hand_off(record, stage, event_name, now, token)
-    return _deliveries(record, stage, "task.ai_generated", event_name, body, targets, now, record.run.deadline_at)
 
 
 def _deliveries(

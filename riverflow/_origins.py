@@ -16,7 +16,10 @@ from .config import Settings
 from .errors import ConfigError
 from .ports import Scope
 
-__all__ = ["Origins", "Visit"]
+__all__ = ["KEYS_ONLY", "Origins", "Visit"]
+
+KEYS_ONLY = "riverflow.keys_only"
+"""A member of the scope, true where a request counts for its key or token alone: no other authentication is asked."""
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -35,10 +38,12 @@ _PREFLIGHT: Headers = (
 
 class Visit(msgspec.Struct, frozen=True):
     """What a page's request may do. `headers` go with the answer; where it has no `ambient` credentials, those that the
-    browser adds by itself (cookies, HTTP authentication) do not count."""
+    browser adds by itself (cookies, HTTP authentication) do not count; where it counts for its `key_alone`, nor does
+    what is true of every page in a browser (a client certificate, what a proxy or an address says)."""
 
     headers: Headers
     ambient: bool
+    key_alone: bool = False
 
     @property
     def preflight(self) -> Headers:
@@ -47,7 +52,9 @@ class Visit(msgspec.Struct, frozen=True):
 
 
 _SAME = Visit((), ambient=True)
-_ANYBODY = Visit(((b"access-control-allow-origin", b"*"), _EXPOSED), ambient=False)
+_ANYBODY = Visit(((b"access-control-allow-origin", b"*"), _EXPOSED), ambient=False, key_alone=True)
+_NEIGHBOUR = Visit(_ANYBODY.headers, ambient=False)
+_LOCAL = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?")
 
 
 class Origins:
@@ -56,11 +63,14 @@ class Origins:
     Without a setting that is every origin in development, and none but the app's own in production. An origin that is
     named (`https://app.example.com`, `https://*.example.com`) comes with its cookies, for a host app's own login may
     be one; what only `*` lets in comes without: then a foreign page has nothing but the key or token that it was
-    given. Raises ConfigError.
+    given. In development a page of this very machine (`http://localhost:5173`) may have a Bearer credential that the
+    host app's login knows. Riverflow's own pages are for its own origin alone: who could read one could send every form
+    on it. Raises ConfigError.
     """
 
     def __init__(self, settings: Settings) -> None:
         allowed = settings.allowed_origins
+        self._neighbours = allowed is None and settings.development
         if allowed is None:
             allowed = "*" if settings.development else ()
         named = {origin.strip().lower().rstrip("/") for origin in _listed(allowed)} - {""}
@@ -77,14 +87,19 @@ class Origins:
         )
         self._own = _authority(urlsplit(settings.public_url).netloc) if settings.public_url else None
 
-    def visit(self, origin: bytes, scope: Scope) -> Visit | None:
-        """What a request with this `Origin` may do; None where it is refused."""
+    def visit(self, origin: bytes, scope: Scope, *, for_page: bool = False) -> Visit | None:
+        """What a request with this `Origin` may do, `for_page` where it asks for a page of riverflow's own; None where
+        it is refused."""
         name = origin.decode("latin-1").lower()
         if self._is_own(name, scope):
             return _SAME
+        if for_page:
+            return None
         if name in self._exact or (self._suffixes and self._is_below(name)):
             allow = (b"access-control-allow-origin", origin), (b"access-control-allow-credentials", b"true")
             return Visit((*allow, _EXPOSED, _VARY), ambient=True)
+        if self._neighbours and _LOCAL.fullmatch(name):
+            return _NEIGHBOUR
         return _ANYBODY if self._anybody else None
 
     def _is_own(self, name: str, scope: Scope) -> bool:

@@ -12,6 +12,7 @@ import msgspec
 
 from ._admission import Admission
 from ._aftermath import Aftermath
+from ._attendance import Connection
 from ._breakers import Breakers
 from ._courier import Courier
 from ._deliveries import Deliveries, Told
@@ -83,9 +84,11 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
         ttl = self.settings.idempotency_ttl
         return Idempotency(self.store.documents, self.clock, owner=owner, ttl=ttl)
 
-    def queries(self, *, lanes: Callable[[], Iterable[str]], readers: Callable[[str], int]) -> Queries:
+    def queries(
+        self, *, lanes: Callable[[], Iterable[str]], connections: Callable[[str], Sequence[Connection]]
+    ) -> Queries:
         sent = Sent(self.directory, self.signers)
-        return Queries(self.store, self.clock, lanes=lanes, readers=readers, sent=sent.headers)
+        return Queries(self.store, self.clock, lanes=lanes, connections=connections, sent=sent.headers)
 
     def deliveries(self, *, told: Told, notice: Callable[[float], None]) -> Deliveries:
         return Deliveries(self.store, self.directory, self.settings, self.clock, told=told, notice=notice)

@@ -62,6 +62,8 @@ class LiveSubscription:
         "latest",
         "project_id",
         "run_id",
+        "since",
+        "transport",
     )
 
     def __init__(self, source: Source, project_id: str, run_id: str, everything: bool) -> None:
@@ -69,6 +71,8 @@ class LiveSubscription:
         self.run_id = run_id
         self.everything = everything
         self.latest = 0
+        self.transport = ""
+        self.since = 0.0
         self._source = source
         self._tail = self._known = _UNREAD
         self._queue: deque[Frame] | None = None  # made for the first frame: a deque costs 600 bytes, most readers wait

@@ -19,7 +19,7 @@ from .errors import ConfigError
 from .models import Endpoint, StructuredOutput, Workflow
 from .retry import policy_of
 
-__all__ = ["Declarations", "Settings", "read_file"]
+__all__ = ["Declarations", "Settings", "open_part", "read_file"]
 
 logger = logging.getLogger("riverflow.config")
 
@@ -88,7 +88,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         shown = (
-            f"{name}={'…' if value and name in _SECRET else repr(value)}"
+            f"{name}={'…' if value and name in _SECRET else repr(open_part(value))}"
             for name, value in msgspec.structs.asdict(self).items()
         )
         return f"Settings({', '.join(shown)})"
@@ -156,6 +156,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 )
         if "://" not in self.database_url:
             raise ConfigError(f"database_url {self.database_url!r}: give a URL, such as sqlite:////absolute/path.db")
+
+
+def open_part(value: Any) -> Any:
+    """A setting as anybody may read it: of a URL, neither who logs in there nor what is asked."""
+    if not isinstance(value, str) or "://" not in value:
+        return value
+    scheme, _, rest = value.partition("://")
+    return f"{scheme}://{rest.partition('?')[0].rpartition('@')[2]}"
 
 
 _SECRET = frozenset({"api_key", "webhook_secret", "secret_key", "openai_api_key", "database_url", "plugins"})

@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from .. import _callbacks, _links
+from .._attendance import Connection
 from ..models import (
     RECEIPTS,
     Delivery,
@@ -153,9 +154,9 @@ class RequestDetail(msgspec.Struct, frozen=True, kw_only=True):
 
     `why` says in one sentence why it is where it is. `request` is what the caller sent, `answer` the provider's own
     answer, `message` the newest message that the browser was sent (the result, once it has ended). `latest` is the
-    newest number of the log; `more` says that entries after the last one here were left out. `subscribers` counts who
-    is connected to this process now. `replayable` names the stages that a replay can begin with. `simulated`: the
-    playground answers for the backend, and nobody else is told anything.
+    newest number of the log; `more` says that entries after the last one here were left out. `connections` are the
+    readers that are or were connected to this process, as long as it remembers. `replayable` names the stages that a
+    replay can begin with. `simulated`: the playground answers for the backend, and nobody else is told anything.
     """
 
     row: RequestRow
@@ -171,10 +172,15 @@ class RequestDetail(msgspec.Struct, frozen=True, kw_only=True):
     request: Excerpt
     answer: Excerpt | None
     message: Excerpt | None
-    subscribers: int
+    connections: tuple[Connection, ...]
     cancellable: bool
     replayable: tuple[str, ...]
     simulated: bool = False
+
+    @property
+    def subscribers(self) -> int:
+        """How many are connected to this process now."""
+        return sum(each.until is None for each in self.connections)
 
 
 class _Meta(msgspec.Struct):

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 
 import msgspec
 
+from .._attendance import Connection
 from .._machine import rebuild
 from ..errors import InvalidRequest, NotFound
 from ..models import Delivery, Entry, Record, RunFilter, Standing
@@ -56,9 +57,9 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Queries:
-    """Questions about one store's runs. `lanes` is what this process can deliver to, `readers` counts who is connected
-    here to a run, `sent` knows what went out. A project id is always given; runs of another project do not
-    exist for him who asks."""
+    """Questions about one store's runs. `lanes` is what this process can deliver to, `connections` are those to a
+    run that this process knows of, `sent` knows what went out. A project id is always given; runs of another project do
+    not exist for him who asks."""
 
     def __init__(
         self,
@@ -66,13 +67,13 @@ class Queries:
         clock: Clock,
         *,
         lanes: Callable[[], Iterable[str]] = tuple,
-        readers: Callable[[str], int] = lambda run_id: 0,
+        connections: Callable[[str], Sequence[Connection]] = lambda run_id: (),
         sent: SentHeaders | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._lanes = lanes
-        self._readers = readers
+        self._connections = connections
         self._sent = sent
 
     async def requests(
@@ -139,7 +140,7 @@ class Queries:
             request=excerpt(bytes(record.request)),
             answer=excerpt(bytes(record.generated.data)) if record.generated is not None else None,
             message=excerpt(bytes(message)) if message is not None else None,
-            subscribers=self._readers(channel_id),
+            connections=tuple(self._connections(channel_id)),
             cancellable=record.run.phase != "done",
             replayable=replayable(record),
             simulated=record.plan.simulated,

@@ -5,7 +5,8 @@ It uses riverflow from outside, as real processes over loopback, and changes not
 
 from __future__ import annotations
 
+from .console import LIMIT_MS, too_slow
 from .report import Report, table
 from .suite import PARTS, Plan, run
 
-__all__ = ["PARTS", "Plan", "Report", "run", "table"]
+__all__ = ["LIMIT_MS", "PARTS", "Plan", "Report", "run", "table", "too_slow"]

@@ -10,7 +10,7 @@ import asyncio
 import re
 import statistics
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -18,20 +18,29 @@ from typing import Any
 import aiohttp
 import msgspec
 
+from ..console.pages import PAGES
 from .control import BenchError, Child
 from .filled import project_of
 from .listed import WEEK, fill_listed
 from .payloads import API_KEY
 from .system import System
 
-__all__ = ["LIMIT_MS", "Answered", "console"]
+__all__ = ["LIMIT_MS", "NOT_MEASURED", "Answered", "console", "plain_pages", "too_slow"]
 
 LIMIT_MS = 200.0
 """What a page may take."""
 
+NOT_MEASURED: Mapping[str, str] = {
+    "live": "a stream without an end",
+    "login": "seen before the login, without anything from the store",
+    "requests/export": "a file: as long as what is in it",
+}
+"""Pages of the console without parameters that are not measured, and why."""
+
 TIMES = 9
 DEEP = 0.5  # of the week: how far back the page is that somebody has turned to
 _NOBODY = "http://127.0.0.1:8000"  # nothing is sent: nothing is due
+_NAMES = {"": "overview", "keys": "API keys", "keys/new": "a new API key"}
 _TOKEN = re.compile(rb'name="token" value="([^"]+)"')
 
 _DOCUMENTS: Mapping[str, Callable[[int], dict[str, Any]]] = {
@@ -55,6 +64,17 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
     page: str
     median_ms: float
     worst_ms: float
+
+
+def too_slow(answers: Iterable[Answered]) -> list[Answered]:
+    """The pages whose median is not within the limit."""
+    return [each for each in answers if each.median_ms > LIMIT_MS]
+
+
+def plain_pages() -> dict[str, str]:
+    """Every page of the console that needs no parameter, by its name."""
+    paths = [each.path for each in PAGES if each.method == "GET" and "{" not in each.path]
+    return {_NAMES.get(path, path.replace("-", " ")): f"console/{path}" for path in paths if path not in NOT_MEASURED}
 
 
 async def console(folder: Path, *, runs: int, say: Callable[[str], None]) -> list[Answered]:
@@ -147,7 +167,6 @@ async def _pages(visitor: aiohttp.ClientSession) -> dict[str, str]:
     old = await first(f"v1/requests?limit=1&until={now - WEEK * DEEP:.0f}")
     letter, approval = await first("v1/deliveries?limit=1&status=dead"), await first("v1/approvals?limit=1")
     asked = {
-        "unfiltered": "",
         "that failed": "status=error",
         "with the backend": "status=ai_generated",
         "of one workflow": "workflow=workflow_3",
@@ -164,20 +183,12 @@ async def _pages(visitor: aiohttp.ClientSession) -> dict[str, str]:
         "the page before that": f"ending_before={old}",
     }
     return {
-        "overview": "console/",
+        **plain_pages(),
         "overview, a week": "console/?period=7d",
         **{f"requests: {name}": f"console/requests?{query}" for name, query in asked.items()},
         "one request": f"console/requests/{old}",
-        "dead letters": "console/dead-letters",
         "dead letters: of one event": "console/dead-letters?q=event_11",
         "one dead letter": f"console/dead-letters/{letter}",
-        "approvals": "console/approvals",
         "one approval": f"console/approvals/{approval}",
-        "playground": "console/playground",
-        "workflows": "console/workflows",
         "one workflow": "console/workflows/workflow_3",
-        "structured outputs": "console/structured-outputs",
-        "webhooks": "console/webhooks",
-        "API keys": "console/keys",
-        "settings": "console/settings",
     }

@@ -1,4 +1,4 @@
-"""Modes R, I and S: saturation and latency, each run of riverflow beside a run of the floor."""
+"""Modes R, I and S: saturation, in which floor and riverflow take turns, and latency."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ MODES = {
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """A mode's figures: medians over the rounds; `ratio` is the median of each run's CPU a flow over its neighbour's,
+    """A mode's figures: medians over the rounds; `ratio` is the median of their CPU a flow over the floor's,
     `ratios` all of them."""
 
     title: str

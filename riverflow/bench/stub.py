@@ -19,7 +19,7 @@ import uvloop
 
 from .control import Verb, many_files, measure, pin, serve_control
 from .crowd import Crowd
-from .load import Load
+from .load import Load, Ran
 from .payloads import API_KEY, SECRET, Payloads
 from .wire import Client, ServerProtocol, response
 
@@ -44,7 +44,7 @@ class Stub:
 
     def __init__(self, payloads: Payloads) -> None:
         self.payloads = payloads
-        self.clients: dict[int, Client] = {}
+        self._clients: dict[int, Client] = {}
         self.finished: Callable[[str], None] = lambda run_id: None
         self.asked = 0
         self.wanted: tuple[int, asyncio.Event] | None = None
@@ -80,6 +80,28 @@ class Stub:
         for answer in held or ():
             answer(self._completion)
 
+    def client_of(self, port: int) -> Client:
+        """The client of the system there."""
+        if port not in self._clients:
+            self._clients[port] = Client("127.0.0.1", port, [("authorization", f"Bearer {API_KEY}")])
+        return self._clients[port]
+
+    async def load(self, asked: dict[str, Any]) -> list[Ran]:
+        """Flows against each of `ports`, in `turns` turns, each of which begins with another one. Raises LoadError."""
+        loads = [Load(self, self.client_of(port), port, asked["kind"]) for port in asked["ports"]]
+        try:
+            for turn in range(asked["turns"]):
+                first = turn % len(loads)
+                for each in (*loads[first:], *loads[:first]):
+                    if asked["rate"]:
+                        await each.open_loop(asked["flows"], asked["rate"])
+                    else:
+                        await each.closed_loop(asked["flows"], asked["in_flight"])
+        finally:
+            for each in loads:
+                each.close()
+        return [each.ran for each in loads]
+
     def _take(self, body: bytes, headers: dict[bytes, bytes]) -> None:
         signature = hmac.digest(SECRET.encode(), body, hashlib.sha256).hex().encode()
         if headers.get(b"mr-signature") != signature:
@@ -94,7 +116,7 @@ class Stub:
 
     async def _call_back(self, told: _Told) -> None:
         _, _, host, path = told.callback_url.split("/", 3)
-        client = self.clients[int(host.rpartition(":")[2])]
+        client = self.client_of(int(host.rpartition(":")[2]))
         answer = await client.post(f"/{path}".encode(), self.payloads.callback)
         if answer.status != 200:
             self.failures.append(f"a callback was answered {answer.status}: {answer.body[:200]!r}")
@@ -118,26 +140,6 @@ def _verbs(stub: Stub) -> dict[str, Verb]:
     """What the parent may ask for."""
     crowd = Crowd(stub.payloads.request)
 
-    def client(asked: dict[str, Any]) -> Client:
-        port = asked["port"]
-        return stub.clients.setdefault(port, Client("127.0.0.1", port, [("authorization", f"Bearer {API_KEY}")]))
-
-    async def load(asked: dict[str, Any]) -> Any:
-        """Flows against each of `ports`, in `turns` turns, each of which begins with another one."""
-        loads = [Load(stub, client({"port": port}), port, asked["kind"]) for port in asked["ports"]]
-        try:
-            for turn in range(asked["turns"]):
-                first = turn % len(loads)
-                for each in (*loads[first:], *loads[:first]):
-                    if asked["rate"]:
-                        await each.open_loop(asked["flows"], asked["rate"])
-                    else:
-                        await each.closed_loop(asked["flows"], asked["in_flight"])
-        finally:
-            for each in loads:
-                each.close()
-        return [each.ran for each in loads]
-
     async def own(asked: dict[str, Any]) -> Any:
         return {**measure(), "asked": stub.asked}
 
@@ -156,10 +158,10 @@ def _verbs(stub: Stub) -> dict[str, Verb]:
         stub.hold(asked["hold"])
 
     async def submit(asked: dict[str, Any]) -> None:
-        await crowd.submit(client(asked), asked["count"])
+        await crowd.submit(stub.client_of(asked["port"]), asked["count"])
 
     async def connect(asked: dict[str, Any]) -> None:
-        await crowd.connect(client(asked), asked)
+        await crowd.connect(stub.client_of(asked["port"]), asked)
 
     async def disconnect(asked: dict[str, Any]) -> None:
         crowd.disconnect()
@@ -172,7 +174,7 @@ def _verbs(stub: Stub) -> dict[str, Verb]:
                 await told.wait()
         return crowd.told
 
-    verbs = (load, silent, hold, submit, connect, disconnect, release)
+    verbs = (stub.load, silent, hold, submit, connect, disconnect, release)
     return {"measure": own, "asked": asked_more, **{verb.__name__: verb for verb in verbs}}
 
 

@@ -144,7 +144,7 @@ async def _subscribe(channels: Channels, scope: Scope) -> Subscription:
     query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
     after = _after(scope, query)
     project_id = await _project(channels, scope, channel_id, query.get("token"))
-    return await channels.subscribe(project_id, channel_id, after=after)
+    return await channels.subscribe(project_id, channel_id, after=after, transport="sse")
 
 
 async def _project(channels: Channels, scope: Scope, channel_id: str, token: list[str] | None) -> str:

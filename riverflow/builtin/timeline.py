@@ -103,7 +103,9 @@ async def _subscribe(channels: Channels, scope: Scope) -> Subscription:
         raise Forbidden("this key may not read runs", code="missing_scope")
     named: str = scope["path_params"]["channel_id"]
     channel_id = canonical_id(named) or named
-    return await channels.subscribe(identity.project_id, channel_id, after=_after(scope), everything=True)
+    return await channels.subscribe(
+        identity.project_id, channel_id, after=_after(scope), everything=True, transport="timeline"
+    )
 
 
 def _after(scope: Scope) -> int:

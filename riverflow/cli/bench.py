@@ -78,3 +78,6 @@ def bench(
     click.echo(measuring.table(report), nl=False)
     if json_file is not None:
         json_file.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+    if slow := measuring.too_slow(report.console):
+        pages = ", ".join(f"{each.page} ({each.median_ms:.0f} ms)" for each in slow)
+        raise click.ClickException(f"console: over {measuring.LIMIT_MS:.0f} ms in the median: {pages}")

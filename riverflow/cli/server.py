@@ -10,7 +10,6 @@ import gc
 import logging
 import math
 import os
-import re
 import signal
 import socket
 import sys
@@ -25,6 +24,7 @@ import uvicorn
 
 from ..app import Riverflow
 from ..errors import ConfigError
+from ..routes._masks import masked
 
 __all__ = ["Server", "calm_collector", "end_soon", "listen", "run_loop", "serving"]
 
@@ -33,8 +33,6 @@ T = TypeVar("T")
 MAX_MESSAGE = 256 * 1024  # bytes of a WebSocket message: what a client has to say to a channel is far shorter
 
 _ENDED_WITHIN = 1.0  # seconds for worker threads that only have to hear that it is over
-
-_SECRET = re.compile(r"(token=|bearer\.phx\.|\bBearer |/approve/)[^&\s\"',]+", re.IGNORECASE)
 
 _log = logging.getLogger("riverflow.server")
 
@@ -146,7 +144,7 @@ def _without_secrets(record: logging.LogRecord) -> bool:
 
 
 def _masked(value: Any) -> Any:
-    return _SECRET.sub(r"\1***", value) if isinstance(value, str) else value
+    return masked(value) if isinstance(value, str) else value
 
 
 def calm_collector() -> None:

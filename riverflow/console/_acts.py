@@ -34,7 +34,7 @@ def act_of(detail: RequestDetail, stage: StageShown) -> Act:
     """The act that a stage is."""
     icon, tone = _LOOKS.get(stage.state, ("idle", "idle"))
     if stage.kind == "generate":
-        title, said = "AI generates", _generated(detail, stage)
+        title, said = "AI generation", _generated(detail, stage)
     elif stage.kind == "hand_off" or stage.state == "waiting":
         title, said = _handed_off(detail, stage)
     else:

@@ -9,7 +9,7 @@ import gzip
 import logging
 from html import escape
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from ..errors import Forbidden, MethodNotAllowed, NotFound, RequestError, RiverflowError, StoreError
 from ..ports import Receive, Scope, Send
@@ -22,13 +22,14 @@ from ._house import House
 from ._notes import note_of
 from ._pages import PageRoute, Table
 from ._templates import MISSING
-from ._visit import Visit, header_of
+from ._visit import FORM, FORM_OF_STRANGERS, Visit, header_of, query_of
 
 __all__ = ["Console"]
 
 logger = logging.getLogger("riverflow.console")
 
 _PACKED_FROM = 1500  # bytes; a smaller page fits into one packet anyway
+_QUERY = "%!$&'()*+,;=:@/?-._~#"  # what stands as it is in a query, or begins a fragment (RFC 3986, 3.4)
 _BARE = "<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><h1>{title}</h1><p>{text}</p>"
 
 
@@ -55,20 +56,19 @@ class Console:
             return
         visit = Visit(house=self._house, scope=scope, path=path, crumb=self._entrance.crumb(scope))
         try:
+            visit.query = query_of(scope)
             if not await self._house.templates.ready():
-                await _bare(send, 503, "The console is not installed", MISSING)
+                await _bare(send, 503, "Console not installed", MISSING)
                 return
             await self._send(visit, await self._answer(visit, receive), receive, send)
         except RequestError as error:
             await self._problem(visit, error, error.message, send)
         except StoreError as error:
             logger.warning("%s %s: %s", scope["method"], scope["path"], error)
-            await self._problem(visit, error, "The store does not answer now. Try again in a moment.", send)
+            await self._problem(visit, error, "The store is not responding. Try again in a moment.", send)
         except Exception as error:
             logger.exception("%s %s: unforeseen error", scope["method"], scope["path"])
-            await self._problem(
-                visit, RiverflowError(str(error)), "Something went wrong here; the log says what.", send
-            )
+            await self._problem(visit, RiverflowError(str(error)), "Internal error: see the server log.", send)
 
     # In
 
@@ -81,7 +81,7 @@ class Console:
         if visit.who is None and (route is None or not route.public):
             return self._to_login(visit)
         if route is None:
-            raise MethodNotAllowed("Method Not Allowed") if served else NotFound("There is no such page.")
+            raise MethodNotAllowed("Method Not Allowed") if served else NotFound("Page not found.")
         if method == "POST":
             await self._take_form(visit, receive)
         return await self._visited(visit, route)
@@ -96,7 +96,7 @@ class Console:
 
     def _to_login(self, visit: Visit) -> Answer:
         if header_of(visit.scope, b"x-riverflow-live") or visit.method not in ("GET", "HEAD"):
-            raise Forbidden("You are logged out. Log in again, then repeat this.")
+            raise Forbidden("Your session has ended. Log in again, then repeat this.")
         if header_of(visit.scope, b"sec-fetch-site") == "cross-site":
             # A Strict cookie does not come with a link from elsewhere; from our own page, it does.
             return Page("again.html", {})
@@ -106,8 +106,9 @@ class Console:
     async def _take_form(self, visit: Visit, receive: Receive) -> None:
         """Raises Forbidden for a form that no page of ours has made for this visitor."""
         if not self._entrance.same_origin(visit.scope):
-            raise Forbidden("This form was sent from another site; nothing was done.")
-        visit.read_form(await read_body(visit.scope, receive, self._house.settings.max_body_bytes))
+            raise Forbidden("This form was sent from another site: nothing was changed.")
+        most = FORM_OF_STRANGERS if visit.who is None else FORM
+        visit.read_form(await read_body(visit.scope, receive, min(most, self._house.settings.max_body_bytes)))
         if not visit.token_good():
             raise Forbidden(
                 "This form is too old, or your browser keeps no cookies for this page: nothing was done. Go back, load "
@@ -157,15 +158,15 @@ class Console:
 
     async def _problem(self, visit: Visit, error: RiverflowError, message: str, send: Send) -> None:
         if visit.who is None and error.status >= 500:
-            await _bare(send, error.status, "Not now", message)
+            await _bare(send, error.status, "Unavailable", message)
             return
-        facts = {"message": message, "status": error.status, "title": _TITLES.get(error.status, "That did not work")}
+        facts = {"message": message, "status": error.status, "title": _TITLES.get(error.status, "Request failed")}
         await self._page(visit, Page("problem.html", facts, error.status), send)
 
     async def _asset(self, scope: Scope, send: Send, name: str) -> None:
         asset = self._house.assets.find(name)
         if asset is None:
-            await _bare(send, 404, "Not found", "There is no such file.")
+            await _bare(send, 404, "Not found", "File not found.")
             return
         body, headers = asset.reply("gzip" in header_of(scope, b"accept-encoding"))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -175,10 +176,10 @@ class Console:
 _TITLES = {
     403: "Not allowed",
     404: "Not found",
-    405: "Not here",
-    409: "Not in this state",
-    429: "Too often",
-    503: "Not now",
+    405: "Method not allowed",
+    409: "Conflict",
+    429: "Too many requests",
+    503: "Unavailable",
 }
 
 
@@ -189,7 +190,7 @@ def _login(next_page: str) -> str:
 
 def _location(visit: Visit, to: str) -> str:
     path, _, query = to.partition("?")
-    return visit.to(path) + (f"?{query}" if query else "")
+    return visit.to(path) + (f"?{quote(query, safe=_QUERY)}" if query else "")
 
 
 async def _respond(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:

@@ -16,19 +16,19 @@ from .._approvals import Approval
 from ..errors import Conflict, Expired, RequestError, RiverflowError, StoreError
 from ..ports import Receive, Scope, Send
 from ..routes._door import read_body
-from ._headers import PAGE
+from ._headers import LINKED_PAGE
 from ._house import House
 from ._rulings import decision_of, facts_of
 from ._templates import MISSING
-from ._visit import Visit, header_of
+from ._visit import FORM, Visit, header_of
 
 __all__ = ["ApproveLinks"]
 
 logger = logging.getLogger("riverflow.console")
 
 _PACKED_FROM = 1500
-_LATER = "riverflow cannot look this up now. Try again in a moment."
-_WRONG = "Something went wrong here; the log says what."
+_LATER = "This approval cannot be loaded right now. Try again in a moment."
+_WRONG = "Internal error: see the server log."
 
 
 class _Outside(Visit):
@@ -75,7 +75,7 @@ class ApproveLinks:
     async def _decide(self, visit: Visit, link: str, receive: Receive) -> tuple[int, dict[str, Any]]:
         approvals = self._house.engine.approvals
         linked = await approvals.follow(link)  # before the body: nothing is kept of what strangers send
-        visit.read_form(await read_body(visit.scope, receive, self._house.settings.max_body_bytes))
+        visit.read_form(await read_body(visit.scope, receive, min(FORM, self._house.settings.max_body_bytes)))
         try:
             decided = await approvals.decide_by_link(link, decision_of(visit))
         except (Conflict, Expired) as error:  # somebody was first: what he did is shown
@@ -108,7 +108,7 @@ def _facts(
 
 async def _respond(visit: Visit, send: Send, status: int, text: str) -> None:
     body = text.encode()
-    headers = [*PAGE, (b"content-type", b"text/html; charset=utf-8"), (b"x-robots-tag", b"noindex")]
+    headers = [*LINKED_PAGE, (b"content-type", b"text/html; charset=utf-8"), (b"x-robots-tag", b"noindex")]
     if len(body) > _PACKED_FROM and "gzip" in header_of(visit.scope, b"accept-encoding"):
         body = gzip.compress(body, 5, mtime=0)
         headers.append((b"content-encoding", b"gzip"))

@@ -19,14 +19,17 @@ __all__ = ["Confirmation", "Question"]
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """What the page asks. `act` and `keep` are the words on its buttons, `back` the page that it came from."""
+    """What the page asks. `act` and `keep` are the words on its buttons, `back` the page that it came from and
+    `back_query` what was chosen there; `fields` is what the form sends along."""
 
     title: str
     text: str
     back: str
     back_name: str
-    act: str = "Delete it"
-    keep: str = "Keep it"
+    act: str = "Delete"
+    keep: str = "Cancel"
+    back_query: Mapping[str, str] = {}
+    fields: Mapping[str, str] = {}
 
 
 class Confirmation(msgspec.Struct, frozen=True, kw_only=True):

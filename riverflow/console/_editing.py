@@ -5,6 +5,7 @@ What the members mean, and whether they will do, is the API's to say.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -44,9 +45,12 @@ def number_field(visit: Visit, name: str, label: str) -> float | None:
     if not text:
         return None
     try:
-        return float(text)
+        number = float(text)
     except ValueError:
-        raise InvalidRequest(f"{label}: {text!r} is not a number", extra={"param": name}) from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise InvalidRequest(f"{label}: {text!r} is not a number", extra={"param": name})
+    return number
 
 
 def json_field(visit: Visit, name: str, label: str) -> Any:

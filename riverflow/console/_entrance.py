@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import re
 import secrets
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -23,8 +24,8 @@ from ._visit import Visit, cookies_of, header_of
 
 __all__ = ["Entrance"]
 
-_LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-_FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via"})
+_LOCAL_NAME = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?", re.IGNORECASE)
+_FORWARDED = re.compile(rb"forwarded|via|x-real-ip|(x-forwarded|x-original|cf)-.*")
 
 
 class Entrance:
@@ -57,15 +58,22 @@ class Entrance:
 
     async def meet(self, visit: Visit) -> None:
         """Say who it is, where that is known. Raises RateLimited for a stranger who comes too often."""
-        visit.who = await self._session(visit.crumb) or await self._of_host(visit.scope)
+        visit.who = await self._session(visit.crumb)
+        visit.session = visit.who is not None
+        if visit.who is None:
+            visit.who = await self._of_host(visit.scope)
         if visit.who is None and await self.is_open(visit.scope):
             visit.who = Identity(project_id=self._project_id, subject="development")
             visit.open = True
         if visit.who is None:
             self._limits.stranger(visit.scope)
 
-    async def log_in(self, key: str) -> str:
-        """The cookie of a new session. Raises Unauthenticated for what is no key of an admin."""
+    async def log_in(self, visit: Visit) -> str:
+        """The cookie of a new session for the key in the form. Raises Unauthenticated for what is no key of an admin,
+        and RateLimited: who is logged in may guess no more often than a stranger, who was counted when he came in."""
+        if visit.who is not None:
+            self._limits.stranger(visit.scope)
+        key = visit.field("key")
         identity = await self._gate.recognise(key) if key else None
         if identity is None:
             raise Unauthenticated("This is not a valid API key: it is unknown, expired or revoked.")
@@ -92,22 +100,22 @@ class Entrance:
         site = header_of(scope, b"sec-fetch-site")
         if site:
             return site in ("same-origin", "none")
-        origin = header_of(scope, b"origin")
-        if not origin:
+        if not header_of(scope, b"origin"):
             return True  # not a browser, or an old one: the token decides
-        ours = {header_of(scope, b"host"), urlsplit(self._settings.public_url or "").netloc}
-        return urlsplit(origin).netloc in ours
+        return bool(self._own_scheme(scope))
 
     async def is_open(self, scope: Scope) -> bool:
         """Nobody has to log in where nobody could: in development, without any key or authenticator, for a browser on
-        this very machine that asked for it by a local name (so that no web page can rebind its own name to here), and
-        not through a proxy or a tunnel."""
+        this very machine that asked for it by a local name (so that no web page can rebind its own name to here), for
+        no page of another site, and not through a proxy or a tunnel, where one shows (nginx speaks HTTP/1.0 unless
+        told otherwise)."""
         if not self._settings.development or not await self._nobody_could():
             return False
-        if any(name in _FORWARDED for name, _ in scope["headers"]):
+        if not (self.same_origin(scope) or _is_link_nearby(scope)):
             return False
-        host = urlsplit(f"//{header_of(scope, b'host')}").hostname or ""
-        return host in _LOCAL_NAMES and _is_loopback(scope)
+        if scope.get("http_version") == "1.0" or any(_FORWARDED.fullmatch(name) for name, _ in scope["headers"]):
+            return False
+        return _LOCAL_NAME.fullmatch(header_of(scope, b"host")) is not None and _is_loopback(scope)
 
     async def keyless(self) -> bool:
         """Whether there is no key at all that somebody could log in with."""
@@ -144,7 +152,21 @@ class Entrance:
             scope.get("scheme") == "https"
             or header_of(scope, b"x-forwarded-proto") == "https"
             or by_name.startswith("https:")
+            or self._own_scheme(scope) == "https"
         )
+
+    def _own_scheme(self, scope: Scope) -> str:
+        """The scheme of the `Origin`, where that is ours."""
+        scheme, _, name = header_of(scope, b"origin").partition("://")
+        ours = header_of(scope, b"host"), urlsplit(self._settings.public_url or "").netloc
+        return scheme if name and name in ours else ""
+
+
+def _is_link_nearby(scope: Scope) -> bool:
+    """Whether somebody followed a link on a page of this very host, such as of an app on another port: that page cannot
+    read the answer, and looking changes nothing. A link from another site leads to a page that asks again."""
+    said = tuple(header_of(scope, b"sec-fetch-" + name) for name in (b"site", b"mode", b"dest"))
+    return scope["method"] in ("GET", "HEAD") and said == ("same-site", "navigate", "document")
 
 
 def _is_loopback(scope: Scope) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["ASSET", "PAGE", "POLICY", "Headers"]
+__all__ = ["ASSET", "LINKED_PAGE", "PAGE", "POLICY", "Headers"]
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -40,3 +40,9 @@ _ALWAYS: Final[Headers] = (
 
 PAGE: Final[Headers] = (*_ALWAYS, (b"cache-control", b"no-store"), (b"vary", b"cookie, accept-encoding"))
 ASSET: Final[Headers] = (*_ALWAYS, (b"vary", b"accept-encoding"))
+
+# `strict-origin` leaves a form its Origin, too.
+LINKED_PAGE: Final[Headers] = tuple(
+    (name, b"strict-origin") if name == b"referrer-policy" else (name, value) for name, value in PAGE
+)
+"""Of a page whose address is a secret: what it fetches is not told where from."""

@@ -12,16 +12,20 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from .._attendance import Connection
 from .._queries import DeliveryShown, RequestDetail, StageShown, TryShown
 from ._format import duration
 from ._markup import Html
-from ._scale import Scale
+from ._scale import Cut, Scale
 
 __all__ = ["Lane", "Timeline", "timeline_of"]
 
 _THIN = 0.45  # percent: no bar is thinner
+_ROOMY, _NARROW = 14.0, 7.0  # percent: in between, a label is short; below, there is none
 _HATCHED = ' fill="url(#hatch)"'  # a pattern of the page's: waiting is not told by colour alone
 _TONES = {"running": "run", "waiting": "wait", "failed": "bad"}
+_IDLE = ("wait", "here")  # nobody is at work there
+_TRANSPORTS = {"sse": "SSE", "websocket": "WebSocket", "timeline": "timeline feed"}
 _ICONS = {"generate": "spark", "hand_off": "webhooks", "approval": "approvals", "finalise": "broadcast"}
 
 
@@ -52,13 +56,16 @@ class Lane(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Timeline(msgspec.Struct, frozen=True):
-    """All lanes over one axis. `begin` and `end` are Unix seconds."""
+    """All lanes over one axis. `begin` and `end` are Unix seconds; `took` is how long the request took (so far), and
+    `later` how much longer something went on after it, both in seconds."""
 
     lanes: tuple[tuple[Lane, Html], ...]
     axis: Html
     begin: float
     end: float
     cut: bool
+    took: float
+    later: float
 
 
 def timeline_of(detail: RequestDetail, now: float) -> Timeline:
@@ -70,10 +77,13 @@ def timeline_of(detail: RequestDetail, now: float) -> Timeline:
         moments += [dot.at for dot in lane.dots]
     if detail.row.finished_at is None:
         moments.append(max(now, detail.row.created_at))
-    busy = [(bar.begin, bar.end) for lane in lanes for bar in lane.bars if bar.tone != "wait"]
+    busy = [(bar.begin, bar.end) for lane in lanes for bar in lane.bars if bar.tone not in _IDLE]
     scale = Scale(moments, busy)
-    drawn = tuple((lane, _track(lane, scale, now if detail.row.finished_at is None else None)) for lane in lanes)
-    return Timeline(drawn, _axis(scale), scale.begin, scale.end, bool(scale.cuts))
+    finished = detail.row.finished_at
+    drawn = tuple((lane, _track(lane, scale, now if finished is None else None, finished)) for lane in lanes)
+    took = (finished if finished is not None else now) - detail.row.created_at
+    later = scale.end - finished if finished is not None else 0.0
+    return Timeline(drawn, _axis(scale), scale.begin, scale.end, bool(scale.cuts), took, later)
 
 
 def _lanes(detail: RequestDetail, now: float) -> Sequence[Lane]:
@@ -85,7 +95,7 @@ def _lanes(detail: RequestDetail, now: float) -> Sequence[Lane]:
         lanes.append(_stage_lane(detail, stage, now))
         lanes += _try_lanes([each for each in detail.tries if each.stage == stage.name], stage.began_at)
         lanes += [_delivery_lane(each, now, inner=True) for each in told if each.stage == stage.name]
-    lanes.append(_browser_lane(detail))
+    lanes.append(_browser_lane(detail, now))
     lanes += [_delivery_lane(each, now) for each in detail.deliveries if each.type != "task.ai_generated"]
     return lanes
 
@@ -115,7 +125,7 @@ def _stage_lane(detail: RequestDetail, stage: StageShown, now: float) -> Lane:
 
 def _bar_tone(stage: StageShown) -> str:
     """What the time of a stage was spent with: the AI's work, waiting for somebody, or its own."""
-    if stage.state != "done":
+    if stage.state == "running" or (stage.state != "done" and stage.kind not in ("hand_off", "approval")):
         return _TONES.get(stage.state, "idle")
     return {"generate": "think", "hand_off": "wait", "approval": "wait"}.get(stage.kind, "soft")
 
@@ -161,26 +171,56 @@ def _delivery_lane(each: DeliveryShown, now: float, *, inner: bool = False) -> L
         detail=each.type if not inner else _tried(each),
         icon={"delivered": "ok", "pending": "again", "dead": "bad", "expired": "gone"}[each.status],
         tone={"delivered": "ok", "pending": "wait", "dead": "bad", "expired": "idle"}[each.status],
-        time=duration(each.attempts[-1].duration_ms / 1000) if each.attempts else "",
+        time=_when(each, now),
         inner=inner,
         bars=bars,
     )
 
 
+def _when(each: DeliveryShown, now: float) -> str:
+    """How long it took; how often it was tried in vain, or when it is next."""
+    if not each.attempts:
+        return ""
+    if each.status == "pending" and each.due_at > now:
+        return f"in {duration(each.due_at - now)}"
+    if each.status in ("dead", "expired"):
+        return f"{len(each.attempts)} ×"
+    return duration(each.attempts[-1].duration_ms / 1000)
+
+
 def _tried(each: DeliveryShown) -> str:
     attempts = len(each.attempts)
     if attempts == 0:
-        return "not yet told" if each.owed else "at work"
+        return "not sent yet" if each.owed else "in progress"
     last = each.attempts[-1]
     said = str(last.status or last.error or last.outcome)
     return said if attempts == 1 else f"{said}, {attempts} attempts"
 
 
-def _browser_lane(detail: RequestDetail) -> Lane:
+def _browser_lane(detail: RequestDetail, now: float) -> Lane:
     names = {"run.completed": "ok", "run.failed": "bad"}
     dots = tuple(Dot(entry.at, names.get(entry.kind, "think"), entry.kind) for entry in detail.entries if entry.public)
-    connected = f"{detail.subscribers} connected" if detail.subscribers else ""
-    return Lane(name="browser", detail=connected, icon="broadcast", tone="think", time=f"{len(dots)} ×", dots=dots)
+    here = tuple(
+        Bar(each.since, end, "here", _present(each, end))
+        for each in detail.connections
+        for end in [now if each.until is None else each.until]
+    )
+    came = ", ".join(sorted({_TRANSPORTS.get(each.transport, each.transport) for each in detail.connections} - {""}))
+    there = f"{detail.subscribers} connected" if detail.subscribers else ""
+    return Lane(
+        name="browser",
+        detail=" · ".join(filter(None, (there, came))),
+        icon="broadcast",
+        tone="think",
+        time=f"{len(dots)} ×",
+        bars=here,
+        dots=dots,
+    )
+
+
+def _present(each: Connection, end: float) -> str:
+    name = _TRANSPORTS.get(each.transport, each.transport)
+    return f"{name} connected for {duration(max(end - each.since, 0.0))}{', still' if each.until is None else ''}"
 
 
 def place_of(url: str) -> str:
@@ -198,8 +238,11 @@ def place_of(url: str) -> str:
 # Drawing ---------------------------------------------------------------------------------------------------
 
 
-def _track(lane: Lane, scale: Scale, now: float | None) -> Html:
+def _track(lane: Lane, scale: Scale, now: float | None, finished: float | None) -> Html:
     parts = [_lines(scale)]
+    if finished is not None and finished < scale.end:
+        at = scale.place(finished)
+        parts.append(f'<line class="g-end" x1="{at:.3f}%" x2="{at:.3f}%" y1="0" y2="100%"/>')
     for bar in lane.bars:
         left = scale.place(bar.begin)
         width = max(scale.place(bar.end) - left, _THIN)
@@ -225,20 +268,34 @@ def _track(lane: Lane, scale: Scale, now: float | None) -> Html:
 def _axis(scale: Scale) -> Html:
     parts = [_lines(scale)]
     for tick in scale.ticks:
-        label = "0" if tick.seconds == 0 else duration(tick.seconds)
+        label = "0" if tick.seconds == 0 else _round(duration(tick.seconds))
         anchor = "start" if tick.place < 2 else "middle"
         parts.append(f'<text x="{tick.place:.3f}%" y="15" text-anchor="{anchor}">{label}</text>')
     for cut in scale.cuts:
-        middle = (cut.start + cut.end) / 2
-        parts.append(
-            f'<text class="g-cut" x="{middle:.3f}%" y="15" text-anchor="middle">⋯ {duration(cut.seconds)} ⋯</text>'
-        )
+        if said := _said_of(cut):
+            middle = (cut.start + cut.end) / 2
+            parts.append(f'<text class="g-cut" x="{middle:.3f}%" y="15" text-anchor="middle">{said}</text>')
     return Html(f'<svg class="lane-track" aria-hidden="true">{"".join(parts)}</svg>')
+
+
+def _round(said: str) -> str:
+    """Without the noughts that an axis needs not."""
+    number, _, unit = said.partition(" ")
+    return f"{number.rstrip('0').rstrip('.') if '.' in number else number} {unit}"
+
+
+def _said_of(cut: Cut) -> str:
+    """How long it was, as exactly as there is room for."""
+    wide, said = cut.end - cut.start, duration(cut.seconds)
+    if wide >= _ROOMY:
+        return f"⋯ {said} ⋯"
+    return " ".join(said.split()[:2]) if wide >= _NARROW else ""
 
 
 def _lines(scale: Scale) -> str:
     parts = [
-        f'<rect class="g-break" x="{cut.start:.3f}%" width="{cut.end - cut.start:.3f}%" y="0" height="100%"/>'
+        f"<g><title>{duration(cut.seconds)} of idle time, shortened</title>"
+        f'<rect class="g-break" x="{cut.start:.3f}%" width="{cut.end - cut.start:.3f}%" y="0" height="100%"/></g>'
         f'<line class="g-break-edge" x1="{cut.start:.3f}%" x2="{cut.start:.3f}%" y1="0" y2="100%"/>'
         f'<line class="g-break-edge" x1="{cut.end:.3f}%" x2="{cut.end:.3f}%" y1="0" y2="100%"/>'
         for cut in scale.cuts

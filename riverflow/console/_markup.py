@@ -28,8 +28,9 @@ class Html(str):
         return self
 
 
-_TOKEN: Final = re.compile(
-    r'(?P<key>"(?:[^"\\]|\\.)*")(?=\s*:)|(?P<text>"(?:[^"\\]|\\.)*")|(?P<number>-?\d[\d.eE+-]*)|(?P<word>true|false|null)'
+_STRING: Final = r'"[^"\\]*+(?:\\(?s:.)[^"\\]*+)*+'
+_TOKEN: Final = re.compile(  # possessive, and a string may end where the text is cut: each character is read once
+    rf'(?P<key>{_STRING}"(?=\s*+:))|(?P<text>{_STRING}(?:"|\\?\Z))|(?P<number>-?\d[\d.eE+-]*+)|(?P<word>true|false|null)'
 )
 
 

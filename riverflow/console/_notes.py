@@ -10,15 +10,15 @@ _NOTES: Final = {
     "created": "Created.",
     "saved": "Saved.",
     "deleted": "Deleted.",
-    "enabled": "Enabled: deliveries go out again.",
-    "disabled": "Disabled: nothing is sent there any more.",
-    "workflow-on": "Enabled: it takes requests again.",
-    "workflow-off": "Disabled: new requests for it are refused. Runs that it has accepted go on.",
-    "revoked": "Revoked: this key lets nobody in any more, and whoever logged in with it is out.",
+    "enabled": "Endpoint enabled: deliveries resume.",
+    "disabled": "Endpoint disabled: nothing more is sent there.",
+    "workflow-on": "Workflow enabled.",
+    "workflow-off": "Workflow disabled: new requests are refused, those in progress continue.",
+    "revoked": "Key revoked. Sessions opened with it have ended.",
     "renamed": "Renamed.",
-    "cancelled": "Cancelled: the run has ended as an error with code cancelled.",
-    "resent": "It will be sent again now, as if for the first time.",
-    "replayed": "A new run was started; this is it.",
+    "cancelled": "Request cancelled.",
+    "resent": "Replay queued: it starts again with the first attempt.",
+    "replayed": "Replay started: this is the new request.",
 }
 
 

@@ -6,26 +6,32 @@ It says no more than "changed": what has changed is the page's question, asked w
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from .._channels import Hub
+from ..errors import Overloaded, RiverflowError
 from ..ports import Receive, Scope, Send
 from ._headers import PAGE
 
 __all__ = ["Pulse"]
 
+logger = logging.getLogger("riverflow.console")
+
 REST = 0.7
 """Seconds between two calls to look again: a person reads no faster, and a busy server has other work."""
 
+_MOST = 50  # open pages of one login: more than anybody reads
 _CHANGED = b"event: changed\ndata: {}\n\n"
 
 
 class _Listener:
-    """One open page; `run_id` None listens to everything."""
+    """One open page of a `reader`; `run_id` None listens to everything."""
 
-    def __init__(self, run_id: str | None) -> None:
+    def __init__(self, run_id: str | None, reader: str) -> None:
         self.run_id = run_id
+        self.reader = reader
         self.news = asyncio.Event()
 
 
@@ -60,20 +66,29 @@ class Pulse:
         receive: Receive,
         send: Send,
         run_id: str | None,
+        reader: str,
         still_allowed: Callable[[], Awaitable[bool]],
     ) -> None:
-        """Answer one EventSource until it leaves, or is no longer allowed (asked at each heartbeat)."""
+        """Answer one EventSource until it leaves, or is no longer allowed (asked once in the time of a heartbeat,
+        however much happens in it). Raises Overloaded where `reader` listens too often already."""
+        if sum(each.reader == reader for each in self._listeners) >= _MOST:
+            raise Overloaded(f"over {_MOST} open pages of one login; close some")
         headers = [*PAGE, (b"content-type", b"text/event-stream; charset=utf-8"), (b"x-accel-buffering", b"no")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        listener = _Listener(run_id)
-        gone = asyncio.ensure_future(_gone(receive))
+        listener = _Listener(run_id, reader)
+        gone, time = asyncio.ensure_future(_gone(receive)), asyncio.get_running_loop().time
         self._join(listener)
         try:
             await send({"type": "http.response.body", "body": b"retry: 2000\n\n", "more_body": True})
+            asked = time()
             while not gone.done() and not self._closed:
                 body = _CHANGED if await self._news(listener, gone) else b": still here\n\n"
-                if self._closed or gone.done() or (body != _CHANGED and not await still_allowed()):
+                if self._closed or gone.done():
                     break
+                if body != _CHANGED or time() - asked >= self._heartbeat:
+                    asked = time()
+                    if not await _granted(still_allowed):
+                        break
                 await send({"type": "http.response.body", "body": body, "more_body": True})
                 await asyncio.wait([gone], timeout=REST)
             await send({"type": "http.response.body", "body": b""})
@@ -105,6 +120,15 @@ class Pulse:
         self._listeners.discard(listener)
         if not self._listeners:
             self._hub.watch(None)
+
+
+async def _granted(still_allowed: Callable[[], Awaitable[bool]]) -> bool:
+    """Nobody who cannot be judged now; his browser comes back by itself."""
+    try:
+        return await still_allowed()
+    except RiverflowError as error:
+        logger.debug("a live page is ended: %s", error)
+        return False
 
 
 async def _gone(receive: Receive) -> None:

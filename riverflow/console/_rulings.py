@@ -20,7 +20,11 @@ from ._visit import Visit
 
 __all__ = ["customer_of", "decision_of", "facts_of"]
 
-_MEANINGS = {"reject": "it is rejected", "approve": "it is approved as it is", "fail": "the run fails"}
+_MEANINGS = {
+    "reject": "it is auto-rejected",
+    "approve": "it is auto-approved",
+    "fail": "the request fails",
+}
 
 
 class _Shown(msgspec.Struct, frozen=True):

@@ -13,9 +13,8 @@ import msgspec
 
 __all__ = ["Cut", "Scale", "Tick"]
 
-_LONG = 0.5  # of the whole line: an interval that takes more is cut
-_CUT_TO = 0.3  # of the whole line, for all that is cut
-_CUTS = 4
+_CUT_TO, _CUT_MORE, _CUT_MOST = 0.3, 0.06, 0.6  # of the line: for one cut, for each further one, for all of them
+_CUTS = 12
 _TICKS = 6
 _APART = 14.0  # percent of the line between two labels
 
@@ -106,18 +105,16 @@ class Scale:
         return all(abs(place - (cut.start + cut.end) / 2) >= _APART for cut in self.cuts)
 
     def _weighed(self, lengths: list[float], idle: set[int]) -> list[float]:
-        """The lengths as they are drawn: the longest idle one is cut for as long as it takes more than its part. All
-        that are cut share one part of the line."""
-        left = set(range(len(lengths)))
-        while len(self._cut) < _CUTS and idle & left:
-            number = max(idle & left, key=lengths.__getitem__)
-            rest = sum(lengths[each] for each in left if each != number)
-            if rest <= 0 or lengths[number] <= max(_LONG / (1 - _LONG), 2 * _CUT_TO / (1 - _CUT_TO)) * rest:
-                break
-            left.discard(number)
-            self._cut.add(number)
-        drawn = sum(lengths[each] for each in left)
-        short = drawn * _CUT_TO / (1 - _CUT_TO) / max(len(self._cut), 1)
+        """The lengths as they are drawn. As many idle ones are cut as are each twice as long as all that stays to
+        scale, so that like pauses are treated alike. Those that are cut share a part of the line evenly."""
+        drawn, kept = sum(lengths), sum(lengths)
+        longest = sorted(idle, key=lengths.__getitem__, reverse=True)[:_CUTS]
+        for number, each in enumerate(longest, start=1):
+            drawn -= lengths[each]
+            if 0 < 2 * drawn < lengths[each]:
+                self._cut, kept = set(longest[:number]), drawn
+        share = min(_CUT_TO + _CUT_MORE * (len(self._cut) - 1), _CUT_MOST)
+        short = kept * share / (1 - share) / max(len(self._cut), 1)
         return [short if number in self._cut else length for number, length in enumerate(lengths)]
 
 

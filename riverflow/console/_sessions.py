@@ -22,7 +22,7 @@ LASTS = 12 * 3600.0
 
 _NOBODYS = ""  # sessions are looked up before it is known whose they are
 _KIND = "console_session"
-_KEPT = 1000  # a store that holds more has been filled by somebody
+_KEPT = 1000  # of one project: the oldest of more are ended, so that nobody fills the store, nor ends others' logins
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +46,7 @@ class Sessions:
         """A new session: the text for the cookie, of which the store has only the digest."""
         cookie = secrets.token_urlsafe(32)
         now = self._clock.now()
-        await self._forget_old(now)
+        await self._forget_old(identity.project_id, now)
         session = Session(
             project_id=identity.project_id,
             expires_at=now + LASTS,
@@ -68,11 +68,14 @@ class Sessions:
         """Log out, everywhere."""
         await self._documents.delete(_NOBODYS, _KIND, _named(cookie))
 
-    async def _forget_old(self, now: float) -> None:
-        known = await self._documents.list(_NOBODYS, _KIND)
-        over = [d.name for d in known if msgspec.json.decode(d.body, type=Session).expires_at <= now]
-        oldest = sorted(known, key=lambda document: document.updated_at)[: max(0, len(known) - _KEPT)]
-        for name in {*over, *(document.name for document in oldest)}:
+    async def _forget_old(self, project_id: str, now: float) -> None:
+        known = {d.name: msgspec.json.decode(d.body, type=Session) for d in await self._documents.list(_NOBODYS, _KIND)}
+        over = {name for name, session in known.items() if session.expires_at <= now}
+        last = sorted(  # all last equally long
+            (name for name, session in known.items() if session.project_id == project_id),
+            key=lambda name: known[name].expires_at,
+        )
+        for name in over.union(last[: max(0, len(last) - _KEPT)]):
             try:
                 await self._documents.delete(_NOBODYS, _KIND, name)
             except VersionConflict:

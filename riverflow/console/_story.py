@@ -19,6 +19,13 @@ __all__ = ["Told", "story_of"]
 
 _SECTIONS = (("request_headers", "Request headers"), ("response_headers", "Response headers"), ("response", "Response"))
 
+_OUTCOMES = {
+    "delivered": "Delivered to",
+    "retrying": "Failed, will retry:",
+    "dead": "Failed for good:",
+    "expired": "Expired:",
+}
+
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
     """One entry: when, how it went (icon and tone), in words, and its data. `sections` are parts of the data that are
@@ -77,7 +84,7 @@ def _words(entry: Any, data: dict[str, Any]) -> tuple[str, str, str, str]:
         return "bad", "bad", f"{stage} failed", f"{data.get('code', '')}: {data.get('message', '')}".strip(": ")
     if entry.kind == "callback.received":
         good = data.get("form") == "success"
-        said = "an answer" if good else f"an error: {data.get('code') or data.get('message') or ''}"
+        said = "success" if good else f"error: {data.get('code') or data.get('message') or ''}"
         via = data.get("via", "callback")
         return "inbound", "ok" if good else "bad", f"{stage} was answered", f"{said}, by {via}"
     if entry.kind == "approval.decided":
@@ -87,28 +94,38 @@ def _words(entry: Any, data: dict[str, Any]) -> tuple[str, str, str, str]:
     place, type, said = place_of(str(data.get("url", ""))), str(data.get("type", "")), str(data.get("message") or "")
     known = {
         "run.accepted": ("check", "idle", "Accepted", ""),
-        "run.ai_generated": ("broadcast", "think", "The browser was told: the AI has answered", "ai_generated"),
-        "run.completed": ("broadcast", "ok", "The browser was told the result", str(data.get("status", ""))),
-        "run.failed": ("broadcast", "bad", "The browser was told: it failed", str(data.get("message", ""))),
-        "callback.timed_out": ("wait", "bad", f"{stage} waited in vain", f"due by {data.get('deadline_at', '')}"),
-        "stage.retrying": (
-            *("again", "wait", f"{stage} broke; it is tried again"),
-            f"{data.get('error', '')} · again at {data.get('next_attempt_at', '')}",
+        "run.ai_generated": ("broadcast", "think", "AI response pushed to the client", "ai_generated"),
+        "run.completed": ("broadcast", "ok", "Result pushed to the client", str(data.get("status", ""))),
+        "run.failed": ("broadcast", "bad", "Failure pushed to the client", str(data.get("message", ""))),
+        "callback.timed_out": (
+            "wait",
+            "bad",
+            f"{stage} timed out waiting for its callback",
+            f"due by {data.get('deadline_at', '')}",
         ),
-        "stage.interrupted": ("again", "idle", f"{stage} was cut off", str(data.get("message", ""))),
-        "stage.progress": ("wait", "wait", said or f"{stage} is getting on", _progress(stage, data)),
-        "callback.extended": ("wait", "wait", f"{stage} was given more time", f"until {data.get('deadline_at', '')}"),
-        "delivery.replayed": ("again", "wait", f"{place} is told again", type),
-        "delivery.exhausted": ("bad", "bad", f"{place} was given up", type),
-        "endpoint.disabled": ("warn", "bad", "An endpoint was switched off", str(data.get("reason") or "")),
+        "stage.retrying": (
+            *("again", "wait", f"{stage} raised an error; retrying"),
+            f"{data.get('error', '')} · next attempt at {data.get('next_attempt_at', '')}",
+        ),
+        "stage.interrupted": ("again", "idle", f"{stage} was interrupted", str(data.get("message", ""))),
+        "stage.progress": ("wait", "wait", said or f"Progress from {stage}", _progress(stage, data)),
+        "callback.extended": ("wait", "wait", f"{stage} got more time", f"until {data.get('deadline_at', '')}"),
+        "delivery.replayed": ("again", "wait", f"Delivery to {place} replayed", type),
+        "delivery.exhausted": ("bad", "bad", f"Delivery to {place} exhausted its retries", type),
+        "endpoint.disabled": ("warn", "bad", "Endpoint disabled", str(data.get("reason") or "")),
         "approval.requested": (
             "approvals",
             "wait",
-            f"{stage} waits for a person",
+            f"{stage} is awaiting approval",
             f"due by {data.get('deadline_at', '')}",
         ),
-        "approval.expired": ("wait", "bad", f"Nobody decided on {stage} in time", f"so: {data.get('action', '')}"),
-        "stage.unattended": ("warn", "wait", f"Nobody takes {stage}", str(data.get("message", ""))),
+        "approval.expired": (
+            "wait",
+            "bad",
+            f"Approval of {stage} expired",
+            f"default: {data.get('action', '')}",
+        ),
+        "stage.unattended": ("warn", "wait", f"No receiver for {stage}", str(data.get("message", ""))),
     }
     return known.get(entry.kind, ("idle", "idle", entry.kind, stage))
 
@@ -136,8 +153,13 @@ def _attempted(entry: Any, data: dict[str, Any]) -> tuple[str, str, str, str]:
     }.get(outcome, ("idle", "idle"))
     took = duration((data.get("duration_ms") or 0) / 1000)
     answer = data.get("status") or data.get("error") or outcome
-    words = {"delivered": "took it", "retrying": "did not take it; it is tried again", "dead": "was given up"}
-    title = f"{place} {words.get(outcome, 'was no longer waited for' if outcome == 'expired' else outcome)}"
+    words = {
+        "delivered": "Delivered to",
+        "retrying": "Failed, will retry:",
+        "dead": "Failed for good:",
+        "expired": "Expired:",
+    }
+    title = f"{words.get(outcome, outcome)} {place}"
     message = data.get("message")
     detail = f"{data.get('type', '')} · attempt {entry.attempt or 1} · {answer} after {took}"
     return icon, tone, title, f"{detail} · {message}" if message else detail

@@ -21,21 +21,38 @@ from ..ports import Scope
 if TYPE_CHECKING:
     from ._house import House
 
-__all__ = ["Visit", "cookies_of", "header_of", "same_token", "token_for"]
+__all__ = [
+    "FORM",
+    "FORM_OF_STRANGERS",
+    "Visit",
+    "cookies_of",
+    "header_of",
+    "query_of",
+    "same_token",
+    "token_for",
+]
 
-_FIELDS = 500  # form fields that are read
+_FIELDS = 500  # of a form or a query, that are read
+
+FORM = 1 << 20
+"""Bytes of a form that are read: a long document fits, and to decode it holds nobody up."""
+
+FORM_OF_STRANGERS = 1 << 14
+"""The same of somebody who is not logged in: he has only a key to type."""
 
 
 class Visit(msgspec.Struct, kw_only=True):
     """A request to one page. `path` is below the console, without slashes at its ends; `crumb` is the value of the
-    cookie, to which the tokens of this visitor's forms are bound."""
+    cookie, to which the tokens of this visitor's forms are bound; of what comes twice in the query the last counts."""
 
     house: House
     scope: Any
     path: str
+    query: dict[str, str] = {}
     params: Mapping[str, str] = {}
     who: Identity | None = None
     crumb: str = ""
+    session: bool = False  # he has logged in here, and can log out
     open: bool = False  # nobody has to log in (development, loopback, no key)
     fields: dict[str, list[str]] = {}
 
@@ -49,23 +66,17 @@ class Visit(msgspec.Struct, kw_only=True):
         method: str = self.scope["method"]
         return method
 
-    @property
-    def query(self) -> dict[str, str]:
-        """The query's members; of one that comes twice the last counts."""
-        text = self.scope.get("query_string", b"").decode("latin-1")
-        return dict(parse_qsl(text, max_num_fields=_FIELDS))
-
     # Links: relative ones, so that a proxy may serve all this under another path than riverflow knows.
 
-    def to(self, path: str = "", **query: Any) -> str:
+    def to(self, path: str = "", /, **query: Any) -> str:
         """A relative link to a path below the console; members of the query that are None or empty are left out."""
         up = "../" * self.path.count("/") or "./"
         kept = {name: value for name, value in query.items() if value not in (None, "")}
         return up + quote(path, safe="/:@~!$&'()*+,;=") + (f"?{urlencode(kept)}" if kept else "")
 
-    def here(self, **changes: Any) -> str:
+    def here(self, /, **changes: Any) -> str:
         """This page with some members of the query changed."""
-        return self.to(self.path, **(self.query | changes))
+        return self.to(self.path, **{**self.query, **changes})
 
     # Forms
 
@@ -93,6 +104,15 @@ class Visit(msgspec.Struct, kw_only=True):
 
     def token_good(self) -> bool:
         return same_token(self.crumb, self.field("token"))
+
+
+def query_of(scope: Scope) -> dict[str, str]:
+    """The members of a request's query. Raises InvalidRequest for more than anybody sends."""
+    text = scope.get("query_string", b"").decode("latin-1")
+    try:
+        return dict(parse_qsl(text, max_num_fields=_FIELDS))
+    except ValueError:
+        raise InvalidRequest(f"the query has over {_FIELDS} members") from None
 
 
 def token_for(crumb: str) -> str:

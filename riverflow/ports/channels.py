@@ -34,12 +34,19 @@ class Channels(Protocol):
     """What a transport may ask for."""
 
     async def subscribe(
-        self, project_id: str, channel_id: str, *, after: int | None = None, everything: bool = False
+        self,
+        project_id: str,
+        channel_id: str,
+        *,
+        after: int | None = None,
+        everything: bool = False,
+        transport: str = "",
     ) -> Subscription:
         """Read a run: everything after number `after`, or (None) the latest state and what follows. Raises NotFound.
 
         `everything` is for the operator: private entries too, from the start where `after` is None, each frame's event
         being the entry's kind and its data the whole entry; it does not end with the run, since the log does not.
+        `transport` is how the reader is connected (`sse`, `websocket`): it is shown to people who look at the run.
         """
         ...
 

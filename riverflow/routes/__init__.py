@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ._door import Call, Doors, Reply, Route, base_url_of, problem_app, respond
 from ._front import Front
+from ._request_bodies import EXPORTED
 from ._router import build_router
 from .ai import ROUTES as AI
 from .approvals import ROUTES as APPROVALS
@@ -20,6 +21,7 @@ from .playground import ROUTES as PLAYGROUND
 from .requests import ROUTES as REQUESTS
 
 __all__ = [
+    "EXPORTED",
     "ROUTES",
     "Call",
     "Doors",

@@ -19,6 +19,7 @@ from .._queries import (
 from ..models import FailedTry, Json
 
 __all__ = [
+    "EXPORTED",
     "ExportQuery",
     "ListQuery",
     "ReplayRequest",
@@ -30,6 +31,9 @@ __all__ = [
     "shown",
     "shown_stats",
 ]
+
+EXPORTED = 10_000
+"""Requests in an export that names no limit."""
 
 Text = Annotated[str, msgspec.Meta(max_length=500)]
 Time = Annotated[str, msgspec.Meta(max_length=40, description="ISO 8601 or Unix seconds.")]
@@ -87,7 +91,7 @@ class ExportQuery(msgspec.Struct, frozen=True, kw_only=True):
     since: Time | None = None
     until: Time | None = None
     channel_id: Beginning | None = None
-    limit: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 10_000
+    limit: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = EXPORTED
 
 
 class StatsQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -226,6 +230,14 @@ class DeliveryBody(msgspec.Struct, kw_only=True):
     owed: bool
 
 
+class ConnectionBody(msgspec.Struct, kw_only=True):
+    """A browser or other reader that was connected to this process, until when it was (null: it is)."""
+
+    transport: str
+    since: str
+    until: str | None
+
+
 class ReceiptBody(msgspec.Struct, kw_only=True):
     """An answer to a stage that was taken."""
 
@@ -264,6 +276,7 @@ class RequestResponse(RequestShown, kw_only=True):
     answer: Any
     message: Any
     subscribers: int
+    connections: list[ConnectionBody]
     replayable: list[str]
     simulated: bool
 
@@ -327,6 +340,10 @@ def shown(detail: RequestDetail) -> RequestResponse:
         answer=_json(detail.answer),
         message=_json(detail.message),
         subscribers=detail.subscribers,
+        connections=[
+            ConnectionBody(transport=each.transport, since=_payloads.iso(each.since), until=_iso(each.until))
+            for each in detail.connections
+        ],
         replayable=list(detail.replayable),
         simulated=detail.simulated,
     )

@@ -14,10 +14,11 @@ from itertools import groupby
 from starlette.routing import BaseRoute, Router, WebSocketRoute
 from starlette.routing import Route as HttpRoute
 
+from .._limits import Limits
 from ..errors import NotFound, RateLimited
 from ..ports import ASGIApp, Receive, Scope, Send, TransportRoute
 from ._door import Door, Doors, Route, answer_problem, not_allowed, respond
-from ._front import refuse
+from ._front import Paths, refuse
 
 __all__ = ["build_router", "canonical_path"]
 
@@ -64,47 +65,71 @@ def _pattern(path: str) -> re.Pattern[str]:
     return re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(path)))
 
 
-def build_router(doors: Doors, routes: Iterable[Route], transports: Sequence[TransportRoute]) -> ASGIApp:
+def build_router(doors: Doors, routes: Iterable[Route], transports: Sequence[TransportRoute]) -> Paths:
     """The ASGI app of everything below the prefix."""
-    table = Table(doors, routes)
-    patterns: list[BaseRoute] = []
-    for route in transports:
-        kind = WebSocketRoute if route.type == "websocket" else HttpRoute
-        patterns.append(kind(route.path, _Endpoint(route)))
-    router = Router(routes=patterns, redirect_slashes=False, default=_not_found)
-    limits = doors.limits
+    return _Paths(doors, routes, transports)
 
-    def app(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        root = scope.get("root_path", "")
-        path = scope["path"]
-        below = path[len(root) :] if root and path.startswith(root) else path
+
+class _Paths:
+    def __init__(self, doors: Doors, routes: Iterable[Route], transports: Sequence[TransportRoute]) -> None:
+        patterns: list[BaseRoute] = []
+        for route in transports:
+            kind = WebSocketRoute if route.type == "websocket" else HttpRoute
+            endpoint: ASGIApp = _Endpoint(route)
+            if not route.path.startswith("/console/"):  # the console counts its own: it knows who has logged in
+                keyed = route.type == "http" and route.summary is not None
+                endpoint = _Counting(endpoint, doors.limits, keyed=keyed)
+            patterns.append(kind(route.path, endpoint))
+        nowhere = _Counting(_not_found, doors.limits)
+        self._table = Table(doors, routes)
+        self._others = Router(routes=patterns, redirect_slashes=False, default=nowhere)
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        below = _below(scope)
         canonical = canonical_path(below)
         if canonical is not below:
-            scope = {**scope, "path": root + canonical}
-        found = table.find(canonical) if scope["type"] == "http" else None
+            scope = {**scope, "path": scope.get("root_path", "") + canonical}
+        found = self._table.find(canonical) if scope["type"] == "http" else None
         if found is None:
-            return others(canonical, scope, receive, send)
+            return self._others(scope, receive, send)
         door, scope["path_params"] = found  # in place, as Starlette's own routes do: a copy takes 2.3 k instructions
         return door(scope, receive, send)
 
-    async def others(canonical: str, scope: Scope, receive: Receive, send: Send) -> None:
+    def is_page(self, scope: Scope) -> bool:
+        """The API's table goes before: it has `/console/workflow` and its like."""
+        canonical = canonical_path(_below(scope))
+        return f"{canonical}/".startswith(("/console/", "/approve/")) and self._table.find(canonical) is None
+
+
+def _below(scope: Scope) -> str:
+    """The path below the prefix."""
+    root, path = scope.get("root_path", ""), scope["path"]
+    below: str = path[len(root) :] if root and path.startswith(f"{root}/") else path
+    return below
+
+
+class _Counting:
+    """Counts strangers before `app` is asked. An app is `keyed` where it looks for a good key itself, and counts who
+    has none: a request that brings one is left to it. Such are those that the OpenAPI document says need a key."""
+
+    def __init__(self, app: ASGIApp, limits: Limits, *, keyed: bool = False) -> None:
+        self._app = app
+        self._limits = limits
+        self._keyed = keyed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            # The console counts its own strangers: it knows who has logged in.
-            if not canonical.startswith("/console/") and not _brings_key(scope):
-                limits.stranger(scope)
+            if not (self._keyed and _brings_key(scope)):
+                self._limits.stranger(scope)
         except RateLimited as error:
             await refuse(scope, receive, send, error)
         else:
-            await router(scope, receive, send)
-
-    return app
+            await self._app(scope, receive, send)
 
 
 def _brings_key(scope: Scope) -> bool:
-    """Whether the door will look for a good key, and count who has none. Sockets and readers with a token have none."""
-    if scope["type"] != "http" or b"token=" in scope["query_string"]:
-        return False
-    return any(name == b"authorization" for name, _ in scope["headers"])
+    """Whether there is a key to look at; a reader with a token is asked for none."""
+    return b"token=" not in scope["query_string"] and any(name == b"authorization" for name, _ in scope["headers"])
 
 
 class _Endpoint:

@@ -80,9 +80,15 @@ class ScriptedChannels:
     # The transport's side (ports.Channels) ---------------------------------------------------------------
 
     async def subscribe(
-        self, project_id: str, channel_id: str, *, after: int | None = None, everything: bool = False
+        self,
+        project_id: str,
+        channel_id: str,
+        *,
+        after: int | None = None,
+        everything: bool = False,
+        transport: str = "",
     ) -> Any:
-        return await self.hub.subscribe(project_id, channel_id, after=after, everything=everything)
+        return await self.hub.subscribe(project_id, channel_id, after=after, everything=everything, transport=transport)
 
     async def read_token(self, token: str) -> TokenClaims:
         return _tokens.read(token, self.project.token_secret, self._clock.now())

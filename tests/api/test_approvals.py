@@ -85,7 +85,7 @@ async def test_what_is_no_approval_is_not_found(desk: Desk, name: str) -> None:
     problem(await desk.client.get(f"/v1/approvals/{name}"), 404, "approval_not_found")
     problem(await say(desk, name, decision="approve"), 404, "approval_not_found")
     problem(await desk.client.post(f"/v1/approvals/{name}/link", json={}), 404, "approval_not_found")
-    problem(await desk.client.get("/v1/approvals", params={"starting_after": name}), 404, "approval_not_found")
+    problem(await desk.client.get("/v1/approvals", params={"starting_after": name}), 400, "invalid_parameter")
 
 
 async def test_no_other_stage_is_an_approval(desk: Desk) -> None:

@@ -190,6 +190,49 @@ async def test_a_page_that_only_a_star_lets_in_comes_without_its_user_s_cookies(
         assert (await browser.get("/console/workflow", headers=keyed)).status_code == 200
 
 
+async def test_in_development_a_page_of_this_machine_has_the_host_apps_bearer(seated: Sit) -> None:
+    async def who(scope: Any) -> Identity | None:
+        good = dict(scope["headers"]).get(b"authorization") == b"Bearer jwt of mia"
+        return Identity(project_id=desk.river.project_id, subject="mia") if good else None
+
+    async with seated(authenticator=who) as desk, client_of(str(desk.client.base_url), None) as page:
+        page.headers["authorization"] = "Bearer jwt of mia"
+        for origin, status in (("http://localhost:5173", 200), ("http://[::1]:3000", 200), (EVIL, 401)):
+            answer = await page.get("/console/workflow", headers={"origin": origin})
+            assert answer.status_code == status
+        for origin in ("http://localhost.evil.example", "http://127.0.0.1.evil.example", "http://localhost:5173@evil"):
+            assert (await page.get("/console/workflow", headers={"origin": origin})).status_code == 401
+
+
+async def test_a_page_that_only_a_star_lets_in_counts_for_its_key_alone(seated: Sit) -> None:
+    """Whom a proxy, a certificate or an address stands for, every page in his browser would be."""
+
+    async def who(scope: Any) -> Identity | None:
+        if dict(scope["headers"]).get(b"x-forwarded-user") != b"mia":
+            return None
+        return Identity(project_id=desk.river.project_id, subject="mia")
+
+    settings: dict[str, Any] = {"authenticator": who, "allowed_origins": f"*, {APP}"}
+    async with seated(**settings) as desk, client_of(str(desk.client.base_url), None) as proxy:
+        proxy.headers["x-forwarded-user"] = "mia"
+        for path in ("/v1/ai/async", "/console/key"):
+            body = b'{"workflow":"plain","name":"evil"}'
+            for bearer in ({}, {"authorization": "Bearer guessed"}):
+                page = {"origin": EVIL, "content-type": "text/plain", **bearer}
+                problem(await proxy.post(path, content=body, headers=page), 401)
+        run = await desk.submit("movie")
+        events = f"/v1/ai/{run['channel_id']}/events"
+        problem(await proxy.get(events, headers={"origin": EVIL}), 401)
+        for origin in (APP, own(desk)):
+            answer = await proxy.get("/console/workflow", headers={"origin": origin})
+            assert answer.status_code == 200
+        keyed = {"origin": EVIL, "authorization": f"Bearer {KEY}"}
+        assert (await proxy.get("/console/workflow", headers=keyed)).status_code == 200
+        token = {"origin": EVIL}
+        async with proxy.stream("GET", f"{events}?token={run['ws_token']}", headers=token) as stream:
+            assert stream.status_code == 200
+
+
 async def test_a_refused_origin_is_logged_once_with_the_cure(seated: Sit, caplog: pytest.LogCaptureFixture) -> None:
     async with seated(**PRODUCTION) as desk:
         with caplog.at_level(logging.WARNING, "riverflow.http"):

@@ -77,6 +77,14 @@ async def test_doors_without_a_key_are_limited_by_address(seated: Sit) -> None:
             assert stream.status_code == 200
 
 
+async def test_a_key_spares_nobody_at_a_door_that_reads_none(seated: Sit) -> None:
+    for path in ("/openapi.json", "/health", "/nowhere", "/approve/rap_x.y", "/v1/ai/x/y/z/nowhere"):
+        async with seated(**PROXIED, rate_limit_unkeyed=2) as desk, at(desk, HOME, "wrong") as guesser:
+            statuses = [(await guesser.get(path)).status_code for _ in range(4)]
+            assert 429 not in statuses[:2]
+            assert statuses[2:] == [429, 429]
+
+
 async def test_opening_sockets_is_limited_and_the_refusal_is_one_that_clients_wait_longer_after(seated: Sit) -> None:
     async with seated(**PROXIED, rate_limit_unkeyed=1) as desk:
         run = await desk.submit("movie")

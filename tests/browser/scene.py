@@ -27,7 +27,7 @@ from riverflow.models import Entry, GenerateRequest, Generation, Usage
 from riverflow.ports import Context
 from riverflow.testing import generation, serve
 
-__all__ = ["KEY", "Scene", "open_scene"]
+__all__ = ["DAY", "KEY", "Scene", "open_scene"]
 
 KEY = "mr_live_console_tests"
 DAY = 86_400.0

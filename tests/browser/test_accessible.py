@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, expect
 
 from .driver import log_in
 from .scene import Scene
@@ -65,6 +65,43 @@ async def paths_of(scene: Scene) -> list[str]:
     ]  # fmt: skip
 
 
+async def answers_to_forms(page: Page, scene: Scene, axe: str) -> dict[str, list[str]]:
+    """Pages that only a form leads to: what is shown once, what asks again, what was done."""
+    found = {}
+    stages = [{"name": name, "kind": kind} for name, kind in (("a", "generate"), ("b", "approval"), ("c", "finalise"))]
+    workflow = {"name": "held", "provider": "mistral", "pipeline": stages}
+    hook = {"url": f"{scene.backend_url}/analytics?once", "events": ["task.completed"], "retry": {"delays": [0]}}
+    assert (await scene.http.post("/console/workflow", json=workflow)).status_code == 201
+    made = await scene.http.post("/console/webhook", json=hook)
+    assert made.status_code == 201, made.text
+    held, dead = await scene.submit("held"), await scene.submit("support_reply")
+    await scene.cast.until(lambda: scene.cast.wrote(held, "run.ai_generated"))
+    await scene.cast.until(lambda: scene.cast.wrote(dead, "delivery.exhausted"))
+
+    async def pressed(path: str, button: str, wanted: str) -> None:
+        await page.goto(scene.console + path)
+        await page.get_by_role("button", name=button, exact=True).click()
+        await expect(page.locator(wanted)).to_be_visible()
+        found[f"{path}: {button}"] = await findings(page, axe)
+
+    page.on("dialog", lambda dialog: dialog.accept())
+    await pressed(f"approvals/apr_{held.replace('-', '')}_b", "Create link", "#link")
+    await pressed(f"webhooks/{made.json()['id']}/rotate", "Rotate secret", ".secret")
+    for path in ("workflows/held/delete", f"webhooks/{made.json()['id']}/delete"):
+        await page.goto(scene.console + path)
+        found[path] = await findings(page, axe)
+    await pressed("dead-letters", "Replay all matching", ".confirm")
+    await page.get_by_role("button", name="Send all").click()
+    await expect(page.locator("#said")).to_be_visible()
+    found["sent again"] = await findings(page, axe)
+    await page.goto(scene.console + "keys/new")
+    await page.get_by_label("Name").fill("two")
+    await page.get_by_role("button", name="Create key").click()
+    await expect(page.locator(".secret")).to_be_visible()
+    found["new key"] = await findings(page, axe)
+    return found
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 async def test_every_page_can_be_used_by_everybody(browser: Browser, scene: Scene, axe: str, theme: Any) -> None:
     context = await browser.new_context(color_scheme=theme, reduced_motion="reduce")
@@ -75,6 +112,8 @@ async def test_every_page_can_be_used_by_everybody(browser: Browser, scene: Scen
     for path in await paths_of(scene):
         await page.goto(scene.console + path)
         found[path] = await findings(page, axe)
+    found |= await answers_to_forms(page, scene, axe)
+    await page.goto(scene.console)
     await page.keyboard.press("?")
     found["keyboard"] = await findings(page, axe)
     await context.close()

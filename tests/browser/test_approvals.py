@@ -15,6 +15,12 @@ __all__ = ["axe"]
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
+HIDE_AND_SHOW = """() => {
+  for (const hidden of [true, false]) {
+    Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });
+    document.dispatchEvent(new Event('visibilitychange'));
+  }
+}"""
 PHONE = {"width": 390, "height": 844}
 STAGES = [
     {"name": "generate", "kind": "generate"},
@@ -45,7 +51,7 @@ async def link_to(scene: Scene, approval_id: str) -> str:
 
 async def test_what_waits_appears_and_goes_while_he_looks(page: Page, scene: Scene) -> None:
     await page.goto(scene.console + "approvals")
-    await expect(page.get_by_text("Nothing waits for you")).to_be_visible()
+    await expect(page.get_by_text("No pending approvals")).to_be_visible()
     await expect(page.locator(".live")).to_have_attribute("data-state", "on")
     tally = page.locator("#tally-approvals")
     await expect(tally).to_be_hidden()
@@ -55,7 +61,7 @@ async def test_what_waits_appears_and_goes_while_he_looks(page: Page, scene: Sce
     await expect(tally).to_have_text("1")
     await expect(page.locator("#count")).to_contain_text("1 waiting")
     await scene.http.post(f"/v1/approvals/{approval_id}", json={"decision": "approve"})
-    await expect(page.get_by_text("Nothing waits for you")).to_be_visible()
+    await expect(page.get_by_text("No pending approvals")).to_be_visible()
     await expect(tally).to_be_hidden()
 
 
@@ -80,7 +86,7 @@ async def test_he_rejects_by_keyboard(page: Page, scene: Scene) -> None:
     approval_id = await hold(scene)
     await page.goto(f"{scene.console}approvals/{approval_id}")
     await page.keyboard.press("x")
-    await expect(page.get_by_label("Reject, because")).to_be_focused()
+    await expect(page.get_by_label("Reason for rejection")).to_be_focused()
     await page.keyboard.type("not for children")
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("status").filter(has_text="Rejected by")).to_contain_text("not for children")
@@ -90,7 +96,7 @@ async def test_he_rejects_by_keyboard(page: Page, scene: Scene) -> None:
 async def test_he_edits_and_is_told_what_is_wrong(page: Page, scene: Scene) -> None:
     approval_id = await hold(scene)
     await page.goto(f"{scene.console}approvals/{approval_id}")
-    field = page.get_by_label("What is approved")
+    field = page.get_by_label("Data to approve")
     await field.fill('{"title": "Paprika", "year": "soon"}')
     await page.get_by_role("button", name="Approve").click()
     await expect(page.locator("#data-wrong")).to_contain_text("/year")
@@ -98,7 +104,7 @@ async def test_he_edits_and_is_told_what_is_wrong(page: Page, scene: Scene) -> N
     await expect(field).to_have_attribute("aria-invalid", "true")
     await field.fill('{"title": "Paprika", "year": 2006}')
     await page.get_by_role("button", name="Approve").click()
-    await expect(page.get_by_role("heading", name="What was changed")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Changes")).to_be_visible()
     await expect(page.locator(".diff ins").first).to_contain_text("Paprika")
 
 
@@ -108,8 +114,42 @@ async def test_somebody_else_is_first_while_he_looks(page: Page, scene: Scene) -
     await expect(page.locator(".live")).to_have_attribute("data-state", "on")
     await scene.http.post(f"/v1/approvals/{approval_id}", json={"decision": "reject", "reason": "mine"})
     await expect(page.locator("#ruling")).to_contain_text("Rejected by api_key")
+    await expect(page.locator("#state")).to_have_text("Rejected")
+    await expect(page.get_by_role("button", name="Approve")).to_have_count(0)
+    await expect(page.get_by_role("button", name="Create link")).to_have_count(0)
+    await expect(page.get_by_role("heading", name="Submitted data")).to_be_visible()
+
+
+async def test_what_he_types_stays_while_other_things_happen(page: Page, scene: Scene) -> None:
+    approval_id = await hold(scene)
+    await page.goto(f"{scene.console}approvals/{approval_id}")
+    await expect(page.locator(".live")).to_have_attribute("data-state", "on")
+    field, reason = page.get_by_label("Data to approve"), page.get_by_label("Reason for rejection")
+    await field.fill('{"year": "soon"}')
     await page.get_by_role("button", name="Approve").click()
-    await expect(page.get_by_role("alert")).to_contain_text("already rejected")
+    await expect(page.locator("#data-wrong")).to_be_visible()
+    await expect(page.locator(".live")).to_have_attribute("data-state", "on")
+    await reason.focus()
+    async with page.expect_response(lambda answer: "x-riverflow-live" in answer.request.headers):
+        await page.evaluate(HIDE_AND_SHOW)
+    await expect(field).to_have_value('{"year": "soon"}')
+    await expect(page.locator("#data-wrong")).to_be_visible()
+
+
+async def test_a_page_with_a_fresh_link_is_live(page: Page, scene: Scene) -> None:
+    approval_id = await hold(scene)
+    await page.goto(f"{scene.console}approvals/{approval_id}")
+    await page.get_by_role("button", name="Create link").click()
+    await expect(page.locator("#link")).to_contain_text("/approve/rap_")
+    assert page.url.endswith("/link")
+    await expect(page.locator(".live")).to_have_attribute("data-state", "on")
+    await scene.http.post(f"/v1/approvals/{approval_id}", json={"decision": "approve"})
+    await expect(page.locator("#state")).to_have_text("Approved")
+    await expect(page.locator("#ruling")).to_contain_text("Approved by api_key")
+    await expect(page.get_by_role("button", name="Approve")).to_have_count(0)
+    await page.goto(page.url)
+    assert page.url.endswith(f"/approvals/{approval_id}")
+    await expect(page.locator("#state")).to_have_text("Approved")
 
 
 async def test_from_the_request_to_its_decision(page: Page, scene: Scene) -> None:
@@ -117,7 +157,7 @@ async def test_from_the_request_to_its_decision(page: Page, scene: Scene) -> Non
     run = (await one(scene, approval_id))["channel_id"]
     await page.goto(f"{scene.console}requests/{run}")
     await expect(page.locator("#why")).to_contain_text("Waiting for a person's decision on 'review'")
-    await page.get_by_role("link", name="Decide").click()
+    await page.get_by_role("link", name="Review approval").click()
     await page.get_by_role("button", name="Approve").click()
     await page.goto(f"{scene.console}requests/{run}")
     await expect(page.locator("#story")).to_contain_text("review was approved by api_key")
@@ -132,7 +172,7 @@ async def test_a_link_on_a_phone_without_a_login(browser: Browser, scene: Scene,
     page = await context.new_page()
     await page.goto(url)
     await expect(page.get_by_role("heading", level=1)).to_have_text("reviewed: review")
-    await page.get_by_label("What is approved").fill('{"title": "Paprika", "year": 2006}')
+    await page.get_by_label("Data to approve").fill('{"title": "Paprika", "year": 2006}')
     await page.get_by_role("button", name="Approve").click()
     await expect(page.get_by_role("heading", level=1)).to_have_text("Thank you")
     assert (await one(scene, approval_id))["ruling"]["by"] == "Anna"
@@ -158,7 +198,7 @@ async def test_everybody_can_decide(browser: Browser, scene: Scene, axe: str, th
     for path in ("approvals", f"approvals/{approved}", f"approvals/{waiting}"):
         await page.goto(scene.console + path)
         found[path] = await findings(page, axe)
-    await page.get_by_label("What is approved").fill("{}")
+    await page.get_by_label("Data to approve").fill("{}")
     await page.get_by_role("button", name="Approve").click()
     found["wrong"] = await findings(page, axe)
     await page.goto(url)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, Page, expect
 
 from .driver import Watch, log_in
-from .scene import KEY, Scene
+from .scene import DAY, KEY, Scene, open_scene
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
@@ -70,14 +71,14 @@ async def test_the_timeline_grows_while_he_looks(page: Page, scene: Scene) -> No
     await expect(page.locator(".live")).to_have_attribute("data-state", "on")
     await page.locator("#entry-1 > summary").click()
     scene.cast.held.set()
-    await expect(page.locator("h1 + .pill")).to_have_text("With the backend")
+    await expect(page.locator("h1 + .pill")).to_have_text("Awaiting callback")
     await expect(page.locator("#why")).to_contain_text("acknowledged the webhook")
     await expect(page.locator("#timeline")).to_contain_text("new_movie_suggestion")
     assert await page.locator("#entry-1").get_attribute("open") is not None, "what he opened stays open"
     answered = await scene.http.post(f"/v1/callback/{run}", json={"data": {"title": "Up"}})
     assert answered.status_code == 200
     await expect(page.locator("h1 + .pill")).to_have_text("Completed")
-    await page.get_by_role("tab", name="Told to the browser").click()
+    await page.get_by_role("tab", name="Client message").click()
     await expect(page.locator("#doc-result")).to_contain_text('"title": "Up"')
 
 
@@ -119,7 +120,7 @@ async def test_he_finds_his_way_by_keyboard(page: Page, scene: Scene) -> None:
     await page.keyboard.press("/")
     await page.keyboard.type("user_id=nobody")
     await page.keyboard.press("Enter")
-    await expect(page.get_by_text("Nothing like that")).to_be_visible()
+    await expect(page.get_by_text("No results")).to_be_visible()
     await expect(page.get_by_label("Search", exact=True)).to_have_value("user_id=nobody")
 
 
@@ -181,14 +182,14 @@ async def test_he_makes_a_key_and_copies_it(browser: Browser, scene: Scene) -> N
     await log_in(page, scene)
     await page.goto(scene.console + "keys/new")
     await page.get_by_label("Name").fill("Backend")
-    await page.get_by_role("button", name="Make key").click()
+    await page.get_by_role("button", name="Create key").click()
     key = await page.locator("#secret").inner_text()
     await page.get_by_role("button", name="Copy", exact=True).click()
     await expect(page.locator("#announce")).to_have_text("Copied")
     assert await page.evaluate("navigator.clipboard.readText()") == key
     await page.get_by_role("link", name="Revoke").click()
     await page.get_by_role("button", name="Revoke it").click()
-    await expect(page.get_by_role("status").first).to_contain_text("lets nobody in")
+    await expect(page.get_by_role("status").first).to_contain_text("Key revoked")
     await context.close()
 
 
@@ -201,7 +202,7 @@ async def test_he_cancels_and_replays(page: Page, scene: Scene) -> None:
     await expect(page.locator("h1 + .pill")).to_have_text("Cancelled")
     await page.locator("summary", has_text="Replay").click()
     await page.get_by_role("button", name="from enrich").click()
-    await expect(page.get_by_text("A new run was started")).to_be_visible()
+    await expect(page.get_by_text("Replay started")).to_be_visible()
     assert run not in page.url
     await expect(page.get_by_role("link", name="replay of")).to_have_attribute("href", re.compile(run))
 
@@ -211,7 +212,7 @@ async def test_light_and_dark_are_kept(page: Page, scene: Scene) -> None:
     await page.goto(scene.console)
     colour = "getComputedStyle(document.body).backgroundColor"
     light = await page.evaluate(colour)
-    await page.get_by_role("button", name="Light or dark").click()
+    await page.get_by_role("button", name="Theme").click()
     dark = await page.evaluate(colour)
     assert dark != light
     await page.goto(scene.console + "workflows")
@@ -277,3 +278,18 @@ async def test_the_first_page_is_light_and_comes_from_here(browser: Browser, sce
     assert watch.elsewhere == []
     assert watch.errors == []
     await context.close()
+
+
+@pytest.mark.parametrize("path", ["", "requests"])
+async def test_the_first_page_is_light_with_a_day_behind_it(browser: Browser, tmp_path: Path, path: str) -> None:
+    async with open_scene(tmp_path, behind=DAY) as scene:
+        await scene.live_a_day(requests=100)
+        context = await browser.new_context()
+        watch = Watch(context, scene.url)
+        page = await context.new_page()
+        await page.goto(f"{scene.console}login?next={path}")
+        await page.get_by_label("API key").fill(KEY)
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".live")).to_have_attribute("data-state", "on")
+        assert 10_000 < watch.bytes < 100_000
+        await context.close()

@@ -32,7 +32,7 @@ async def test_he_tries_a_workflow_to_its_final_response(page: Page, scene: Scen
     await expect(outcome.locator(".pill")).to_have_text("Completed")
     await expect(outcome.locator(".gantt")).to_contain_text("new_movie_suggestion")
     await expect(page.get_by_label("Message")).to_have_value(FILMS[1][0])
-    await page.get_by_role("link", name="Everything about it").click()
+    await page.get_by_role("link", name="View request").click()
     await expect(page.locator("#story")).to_contain_text("Simulating backend callback")
     await page.goto(scene.console + "requests")
     await expect(page.get_by_text("No requests yet")).to_be_visible()
@@ -73,6 +73,6 @@ async def test_without_script_he_waits_for_the_page(browser: Browser, scene: Sce
     await scene.cast.until(lambda: scene.cast.wrote(run, "stage.progress"))
     scene.clock.skip(1.5)
     await scene.ended(run)
-    await page.get_by_role("link", name="Look again").click()  # or he waits two seconds: the page comes again by itself
+    await page.get_by_role("link", name="Refresh").click()  # or he waits two seconds: the page comes again by itself
     await expect(page.locator("#final-response")).to_contain_text("simulated_enrichment")
     await context.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,16 @@ async def test_over_https_the_cookie_never_travels_without_it(tmp_path: Path) ->
     async with open_console(tmp_path, log_in=False) as (visitor, _):
         page = await visitor.see("login", **{"x-forwarded-proto": "https"})
         assert "; secure" in page.headers["set-cookie"].lower()
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_login_from_an_https_page_of_ours_needs_no_proxy_to_say_so(tmp_path: Path, scheme: str) -> None:
+    async with open_console(tmp_path, log_in=False) as (visitor, _):
+        fields = (await visitor.see("login")).form("login").filled(key=KEY)
+        mine = f"{scheme}://{httpx.URL(visitor.base).netloc.decode()}"
+        page = await visitor.post("login", fields, follow=False, origin=mine)
+        assert page.status == 303
+        assert ("; secure" in page.headers["set-cookie"].lower()) is (scheme == "https")
 
 
 @pytest.mark.parametrize("key", ["", "wrong", KEY + "x", "ключ"])
@@ -204,6 +215,24 @@ async def test_a_form_that_another_site_sends_is_refused(tmp_path: Path, headers
         assert "forged" not in (await visitor.see("structured-outputs")).text
 
 
+async def test_no_other_origin_reads_a_page_whoever_is_logged_in(tmp_path: Path) -> None:
+    """Not even one that may speak to the API: it would find there the token of every form."""
+    shop = "https://shop.example.com"
+    async with open_console(tmp_path, allowed_origins=["https://*.example.com"]) as (visitor, _):
+        for path in ("workflows", "", "login", "live", "static/console.js", "no/such/page", "../api/console/workflows"):
+            for headers in ({}, {"sec-fetch-site": "same-site", "sec-fetch-mode": "cors"}):
+                page = await visitor.see(path, follow=False, **({"origin": shop} | headers))
+                assert page.status == 403
+                assert "origin_not_allowed" in page.text
+                assert not [name for name in page.headers if name.startswith("access-control-")]
+        async with api(visitor) as client:
+            answer = await client.get("console/workflow", headers={"origin": shop})
+            assert answer.status_code == 200
+            assert answer.headers["access-control-allow-origin"] == shop
+        mine = visitor.base.removesuffix("/console/")
+        assert (await visitor.see("workflows", follow=False, origin=mine)).status == 200
+
+
 async def test_a_link_from_elsewhere_finds_the_way_in(tmp_path: Path) -> None:
     """A Strict cookie does not come with it; the page that answers asks again, and then it does."""
     async with open_console(tmp_path, log_in=False) as (visitor, _):
@@ -246,7 +275,7 @@ async def test_in_development_without_any_key_it_is_open_on_this_machine(tmp_pat
     async with open_console(tmp_path, log_in=False, api_key=None) as (visitor, _):
         page = await visitor.see("workflows")
         assert page.status == 200
-        assert "Nobody has to log in here" in page.text
+        assert "Login is off" in page.text
         made = await visitor.send(
             await visitor.see("structured-outputs/new"), "structured-outputs/new", name="free", schema="{}"
         )
@@ -258,7 +287,14 @@ async def test_in_development_without_any_key_it_is_open_on_this_machine(tmp_pat
     [
         {"host": "evil.example"},
         {"host": "localhost.evil.example"},
+        {"host": "x@localhost"},
+        {"host": "[::1"},
         {"x-forwarded-for": "203.0.113.9"},
+        {"x-forwarded-proto": "https"},
+        {"x-original-host": "river.example"},
+        {"x-real-ip": "203.0.113.9"},
+        {"cf-connecting-ip": "203.0.113.9"},
+        {"via": "1.1 proxy"},
         {"forwarded": "for=203.0.113.9"},
     ],
     ids=str,
@@ -267,6 +303,49 @@ async def test_but_not_to_a_rebound_name_nor_through_a_tunnel(tmp_path: Path, he
     async with open_console(tmp_path, log_in=False, api_key=None) as (visitor, _):
         page = await visitor.see("workflows", follow=False, **headers)
         assert page.status == 303
+
+
+async def test_nor_to_a_proxy_that_speaks_http_1_0(tmp_path: Path) -> None:
+    """As nginx does, which then names no other host than ours."""
+    async with open_console(tmp_path, log_in=False, api_key=None) as (visitor, _):
+        url = httpx.URL(visitor.base)
+        for version, first in (("1.0", b"303"), ("1.1", b"200")):
+            reader, writer = await asyncio.open_connection(url.host, url.port)
+            head = f"GET /console/workflows?cookie=given HTTP/{version}\r\nHost: 127.0.0.1:{url.port}\r\n"
+            writer.write(f"{head}Connection: close\r\n\r\n".encode())
+            assert (await reader.read()).split(b" ", 2)[1] == first
+            writer.close()
+
+
+@pytest.mark.parametrize("path", ["settings?cookie=given", "live", "keys/new"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"origin": "http://127.0.0.1:5173", "sec-fetch-site": "same-site", "sec-fetch-mode": "cors"},
+        {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"},
+        {"sec-fetch-site": "same-site", "sec-fetch-mode": "no-cors"},
+        {"sec-fetch-site": "same-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "iframe"},
+    ],
+    ids=str,
+)
+async def test_nor_to_the_page_of_another_site(tmp_path: Path, headers: dict[str, str], path: str) -> None:
+    async with open_console(tmp_path, log_in=False, api_key=None) as (visitor, _):
+        page = await visitor.see(path, **headers)
+        assert "Login is off" not in page.text
+        assert "text/event-stream" not in page.headers["content-type"]
+        assert "access-control-allow-origin" not in page.headers
+
+
+@pytest.mark.parametrize("site", ["none", "same-origin", "same-site"])
+async def test_but_to_who_follows_a_link_of_an_app_beside_it(tmp_path: Path, site: str) -> None:
+    async with open_console(tmp_path, log_in=False, api_key=None) as (visitor, _):
+        link = {"sec-fetch-site": site, "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+        assert "Login is off" in (await visitor.see("workflows", **link)).text
+        again = await visitor.see("workflows", **(link | {"sec-fetch-site": "cross-site"}))
+        assert ("meta", {"http-equiv": "refresh", "content": "0"}) in again.tags
+        assert "Login is off" not in again.text
 
 
 async def test_and_no_longer_once_there_is_a_key(tmp_path: Path) -> None:
@@ -306,6 +385,7 @@ async def test_a_user_of_the_host_app_needs_no_key(tmp_path: Path) -> None:
         assert "cookie=given" in page.url
         made = await visitor.send(page, "structured-outputs/new", name="mias", schema="{}")
         assert "mias" in made.text
+        assert not [form for form in made.forms if form.action.endswith("logout")], "it would let her straight in again"
         assert (await visitor.send(page, "structured-outputs/new", name="x", schema="{}", token="")).status == 403
 
 

@@ -134,7 +134,7 @@ async def test_the_overview_counts_what_the_api_counts(tmp_path: Path) -> None:
         stats, page = await opened.ask("/v1/stats"), await opened.visitor.see("")
         assert stats["whole"]["runs"] == 3, "the try in the playground is not counted"
         assert re.search(rf"Requests[^0-9]* {stats['whole']['runs']}\b", page.text)
-        assert re.search(r"Dead letters 3 to look at", page.text)
+        assert re.search(r"Dead letters 3 review", page.text)
 
 
 def _documents(page: Seen) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -132,14 +133,14 @@ async def send(visitor: Visitor, page: Seen, decision: str, **changes: Any) -> S
 
 async def test_what_waits_is_listed_and_counted(desk: Desk) -> None:
     page = await desk.visitor.see("approvals")
-    assert "Nothing waits for you" in page.text
+    assert "No pending approvals" in page.text
     ids = [await desk.hold(customer_data={"user_id": f"u{number}"}) for number in range(3)]
     page = await desk.visitor.see("approvals")
     assert "3 waiting" in page.text
     assert [link for link in page.links if "apr_" in link] == [f"./approvals/{each}" for each in ids[::-1]]
     assert "u2" in page.text
-    assert "3 with people" in (await desk.visitor.see()).text
-    assert "Waits for a person" in (await desk.visitor.see("requests")).text
+    assert "3 awaiting approval" in (await desk.visitor.see()).text
+    assert "Awaiting approval" in (await desk.visitor.see("requests")).text
     other = await desk.visitor.see("settings")  # the rail says so on every page
     (tally,) = [given for _, given in other.tags if given.get("id") == "tally-approvals"]
     assert "hidden" not in tally
@@ -148,7 +149,7 @@ async def test_what_waits_is_listed_and_counted(desk: Desk) -> None:
 async def test_it_is_approved_as_it_is(desk: Desk) -> None:
     approval_id = await desk.hold(customer_data={"user_id": "u1"})
     page = await desk.visitor.see(f"approvals/{approval_id}")
-    assert "Waiting for you" in page.text
+    assert "Pending" in page.text
     assert "u1" in page.text
     done = await send(desk.visitor, page, "approve")
     assert (done.status, done.url.rpartition("/")[2]) == (200, approval_id)
@@ -170,7 +171,7 @@ async def test_it_is_edited(desk: Desk) -> None:
     assert "This is not JSON" in broken.text
     assert (await desk.one(approval_id))["state"] == "pending"
     done = await send(desk.visitor, broken, "approve", data='{"title": "Paprika", "year": 2006}')
-    assert "What was changed" in done.text
+    assert "Changes" in done.text
     assert (await desk.one(approval_id))["result"] == {"title": "Paprika", "year": 2006}
 
 
@@ -312,6 +313,31 @@ async def test_no_link_leads_to_what_is_decided(desk: Desk) -> None:
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "already_decided")
 
 
+@pytest.mark.parametrize("origin", ["null", "https://evil.example"])
+async def test_a_page_of_another_origin_decides_nothing_and_no_log_has_the_link(
+    desk: Desk, caplog: pytest.LogCaptureFixture, origin: str
+) -> None:
+    approval_id = await desk.hold()
+    url = await desk.link(approval_id)
+    form = next(form for form in (await desk.visitor.see(url)).forms if form.fields["decision"] == ["approve"])
+    with caplog.at_level(logging.INFO, "riverflow"):
+        for answer in (
+            await desk.visitor.post(url, form.filled(), origin=origin),
+            await desk.visitor.see(url, origin=origin),
+        ):
+            assert answer.status == 403
+            assert "Inception" not in answer.text
+            assert "access-control-allow-origin" not in answer.headers
+    [told] = [record.getMessage() for record in caplog.records if record.name == "riverflow.http"]
+    assert origin in told
+    assert "/approve/***" in told
+    assert url.rpartition("/")[2] not in caplog.text
+    assert (await desk.one(approval_id))["state"] == "pending"
+    mine = await desk.visitor.post(url, form.filled(), origin=url.partition("/approve/")[0])
+    assert mine.status == 200
+    assert (await desk.one(approval_id))["state"] == "approved"
+
+
 async def test_a_link_is_for_somebody_with_a_name(desk: Desk) -> None:
     """A link with a longer one would not be read as one."""
     approval_id = await desk.hold()
@@ -349,3 +375,50 @@ async def test_what_the_ai_and_a_person_write_stays_text(tmp_path: Path) -> None
         for page in pages:
             assert_clean(page)
             assert "x-probe" in page.text
+
+
+async def test_who_reloads_the_answer_to_a_form_sees_the_page_that_it_is_on(desk: Desk) -> None:
+    approval_id = await desk.hold()
+    page = await desk.visitor.see(f"approvals/{approval_id}")
+    made = await desk.visitor.send(page, "/link", name="Anna")
+    assert made.url.endswith("/link")
+    again = await desk.visitor.see(made.url)
+    assert (again.status, again.url) == (200, f"{desk.visitor.base}approvals/{approval_id}")
+    live = await desk.visitor.see(made.url, follow=False, **{"x-riverflow-live": "1"})
+    assert (live.status, "Decide" in live.text) == (200, True)
+    links = {str(httpx.URL(live.url).join(link)) for link in live.links}
+    assert f"{desk.visitor.base}requests/{(await desk.one(approval_id))['channel_id']}" in links
+
+
+@pytest.mark.parametrize(
+    ("path", "leads_to"),
+    [
+        ("approvals/a/link", "approvals/a"),
+        ("dead-letters/d/replay", "dead-letters/d"),
+        ("requests/r/replay", "requests/r"),
+        ("requests/r/deliveries/d/resend", "requests/r"),
+        ("webhooks/w/test", "webhooks/w"),
+        ("workflows/<x>%3F/switch", "workflows/%3Cx%3E"),
+        ("playground/preview", "playground"),
+    ],
+)
+async def test_a_form_without_a_page_leads_to_the_one_above(desk: Desk, path: str, leads_to: str) -> None:
+    answer = await desk.visitor.http.get(path)
+    target = answer.url.join(answer.headers["location"])
+    assert (answer.status_code, str(target).partition("?")[0]) == (303, f"{desk.visitor.base}{leads_to}")
+
+
+async def test_a_page_that_cannot_be_is_refused(desk: Desk) -> None:
+    here = await desk.hold()
+    for query in ("starting_after=nonsense", "ending_before=apr_1_x", f"starting_after={here}&ending_before={here}"):
+        page = await desk.visitor.see(f"approvals?{query}")
+        assert page.status == 400
+        assert "No pending approvals" not in page.text
+        assert_clean(page)
+        refused = await desk.api.get(f"/v1/approvals?{query}")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_parameter")
+    assert (await desk.visitor.see(f"approvals?starting_after={here}")).status == 200
+
+
+async def test_a_form_of_strangers_leads_nowhere(desk: Desk) -> None:
+    assert (await desk.visitor.http.get("logout")).status_code == 405

@@ -90,7 +90,7 @@ async def test_there_are_none(tmp_path: Path) -> None:
     async with opened(tmp_path) as stage:
         page = await stage.visitor.see("dead-letters")
         assert_clean(page)
-        assert "Everything that was due has been taken" in page.text
+        assert "Every delivery has succeeded" in page.text
         assert (await stage.visitor.see("dead-letters/msg_nothing")).status == 404
         assert (await stage.visitor.see("dead-letters?status=delivered")).status == 400
         assert (await stage.visitor.see("dead-letters?since=never")).status == 400
@@ -109,7 +109,7 @@ async def test_one_is_looked_at_and_sent_again(tmp_path: Path) -> None:
         assert '"task.completed"' in page.text
         stage.receiver.down = False
         page = await stage.visitor.send(page, "/replay")
-        assert "will be sent again" in page.text
+        assert "Replay queued" in page.text
         (again,) = await stage.until(1, status="delivered")
         assert again["id"] == dead["id"]
         page = await stage.visitor.see(f"dead-letters/{dead['id']}")
@@ -153,13 +153,20 @@ async def test_all_that_a_filter_takes_are_sent_again(tmp_path: Path) -> None:
         for _ in range(3):
             await stage.api.post("/v1/ai/async", json={"workflow": "plain"})
         await stage.until(6, passing=20, status="dead")
+        mine = {each["id"] for each in await stage.listed(endpoint=second)}
         stage.receiver.down = False
         page = await stage.visitor.see(f"dead-letters?endpoint={second}")
-        said = await pressed(stage, page, act="all")
+        asked = await pressed(stage, page, act="all", url=f"{stage.url}/other")
+        assert_clean(asked)
+        assert "All dead letters that match the filter are sent again, up to 1,000 of the newest, to http" in asked.text
+        assert any(f"endpoint={second}" in link for link in asked.links), "the way back keeps the filter"
+        assert len(await stage.listed(status="dead")) == 6, "one click sends nothing"
+        said = await sure(stage, asked)
         assert "3 are sent again now." in said.text
         assert "endpoint=" in said.url
-        assert {each["endpoint_id"] for each in await stage.until(3, status="delivered")} == {second}
-        rest = await pressed(stage, await stage.visitor.see("dead-letters?since=24h"), act="all")
+        assert {each["id"] for each in await stage.until(3, status="delivered")} == mine
+        assert len(stage.receiver.keys["/other"]) == 3
+        rest = await sure(stage, await pressed(stage, await stage.visitor.see("dead-letters?since=24h"), act="all"))
         assert "3 are sent again now." in rest.text
         await stage.until(6, status="delivered")
 
@@ -169,13 +176,52 @@ async def test_what_cannot_be_sent_is_said(tmp_path: Path) -> None:
         await stage.bury(2)
         await stage.api.patch(f"/console/webhook/{stage.endpoint}", json={"enabled": False})
         page = await stage.visitor.see("dead-letters")
-        said = await pressed(stage, page, act="all")
+        said = await sure(stage, await pressed(stage, page, act="all"))
         assert "Nothing was sent again." in said.text
         assert "is disabled; enable it" in said.text
-        wrong = await pressed(stage, page, act="all", url="nonsense")
+        wrong = await sure(stage, await pressed(stage, page, act="all", url="nonsense"))
         assert wrong.status == 422
-        elsewhere = await pressed(stage, page, act="all", url=f"{stage.url}/other")
+        elsewhere = await sure(stage, await pressed(stage, page, act="all", url=f"{stage.url}/other"))
         assert "2 are sent again now." in elsewhere.text
+
+
+async def test_how_many_reasons_are_left_out_is_said(tmp_path: Path) -> None:
+    async with opened(tmp_path) as stage:
+        await stage.bury(1)
+        page = await stage.visitor.see("dead-letters")
+        said = await pressed(stage, page, act="selected", id=[f"msg_{number}" for number in range(15)])
+        assert said.text.count("there is no such delivery") == 12
+        assert "3 more were not sent." in said.text
+        few = await pressed(stage, page, act="selected", id=[f"msg_{number}" for number in range(12)])
+        assert "more were not sent" not in few.text
+
+
+async def test_a_deleted_endpoint_can_still_be_chosen(tmp_path: Path) -> None:
+    async with opened(tmp_path) as stage:
+        await stage.bury(1)
+        await stage.api.delete(f"/console/webhook/{stage.endpoint}")
+        page = await stage.visitor.see("dead-letters")
+        assert f"{stage.url}/hook (deleted)" in page.text
+        chosen = await stage.visitor.see(f"dead-letters?endpoint={stage.endpoint}")
+        assert (len(shown(chosen)), chosen.forms[-1].method) == (1, "POST")
+        filters = next(form for form in chosen.forms if "q" in form.fields)
+        assert filters.fields["endpoint"] == [stage.endpoint]
+        none = await stage.visitor.see(f"dead-letters?endpoint={stage.endpoint}&status=expired")
+        assert shown(none) == []
+        assert next(form for form in none.forms if "q" in form.fields).fields["endpoint"] == [stage.endpoint]
+
+
+async def test_a_page_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    async with opened(tmp_path) as stage:
+        (dead,) = await stage.bury(1)
+        here = dead["id"]
+        for query in ("starting_after=msg_x", "ending_before=msg_x", f"starting_after={here}&ending_before={here}"):
+            page = await stage.visitor.see(f"dead-letters?{query}")
+            assert (page.status, shown(page)) == (400, [])
+            assert_clean(page)
+            refused = await stage.api.get(f"/v1/deliveries?{query}")
+            assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_parameter")
+        assert (await stage.visitor.see(f"dead-letters?starting_after={here}")).status == 200
 
 
 async def test_the_list_has_pages_and_agrees_with_the_api(tmp_path: Path) -> None:
@@ -216,6 +262,12 @@ async def pressed(stage: Stage, page: Seen, **changes: Any) -> Seen:
     """Fill in the form around the list, and press one of its buttons."""
     form = next(form for form in page.forms if form.method == "POST" and "dead-letters" in form.action)
     return await stage.visitor.post(str(httpx.URL(page.url).join(form.action)), form.filled(**changes))
+
+
+async def sure(stage: Stage, page: Seen) -> Seen:
+    """Say yes to the page that asks."""
+    form = next(form for form in page.forms if form.fields.get("sure"))
+    return await stage.visitor.post(str(httpx.URL(page.url).join(form.action)), form.filled())
 
 
 def shown(page: Seen) -> list[str]:

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from riverflow import Event, Riverflow
+from riverflow import Event, Riverflow, Workflow
+from riverflow.testing import FakeClock
 
 from .clean import assert_clean
 from .visitor import KEY, Visitor, open_console, river_of, served, visiting
@@ -183,6 +185,7 @@ async def test_a_structured_output_is_made_changed_and_deleted(console: Console)
     listed = await visitor.see("structured-outputs")
     assert "title" in listed.text
     for strange in ("true", '{"anyOf": [{}]}'):
+        page = await visitor.see("structured-outputs/film")
         assert (await visitor.send(page, "structured-outputs/film", schema=strange)).status == 200
         assert (await visitor.see("structured-outputs")).status == 200
     gone = await visitor.send(await visitor.see("structured-outputs/film/delete"), "structured-outputs/film/delete")
@@ -232,7 +235,7 @@ async def test_an_endpoint_shows_its_secret_once(console: Console) -> None:
         assert body["type"] == "webhook.test"
         assert headers["webhook-signature"].startswith("v1,")
 
-        rotated = await visitor.send(page, f"{path}/rotate")
+        rotated = await visitor.send(await visitor.see(f"{path}/rotate"), f"{path}/rotate")
         [newer] = re.findall(r'id="secret">([^<]+)<', rotated.html)
         assert newer != secret
         assert "An earlier secret signs as well" in (await visitor.see(path)).text
@@ -257,7 +260,7 @@ async def test_an_endpoint_is_disabled_enabled_changed_and_deleted(console: Cons
     made = (await client.post("/console/webhook", json={"url": "http://127.0.0.1:8001/hook"})).json()
     path, one = f"webhooks/{made['id']}", f"/console/webhook/{made['id']}"
     page = await visitor.send(await visitor.see(path), f"{path}/switch")
-    assert "Disabled: nothing is sent" in page.text
+    assert "Endpoint disabled: nothing more is sent" in page.text
     assert (await client.get(one)).json()["enabled"] is False
     page = await visitor.send(page, f"{path}/switch")
     assert (await client.get(one)).json()["enabled"] is True
@@ -306,9 +309,11 @@ async def test_settings_mask_what_is_secret(tmp_path: Path) -> None:
 
 
 async def test_the_database_password_is_not_shown() -> None:
-    from riverflow.console.pages.settings import _address
+    from riverflow.config import open_part
 
-    assert _address("postgresql://me:s3cret@db.internal:5432/river?password=x") == "postgresql://db.internal:5432/river"
+    assert (
+        open_part("postgresql://me:s3cret@db.internal:5432/river?password=x") == "postgresql://db.internal:5432/river"
+    )
 
 
 # Requests --------------------------------------------------------------------------------------------------
@@ -395,7 +400,7 @@ async def test_a_request_shows_everything_that_the_api_knows(working: Working) -
     assert_clean(page)
     known = (await client.get(f"/v1/requests/{channel_id}")).json()
     assert known["why"] in page.text
-    assert f"{known['latest']} entries" in page.text
+    assert f"{known['latest']} events" in page.text
     for entry in known["entries"]:
         assert f'id="entry-{entry["number"]}"' in page.html
     for stage in known["stages"]:
@@ -422,7 +427,7 @@ async def test_a_call_of_a_handler_is_shown_and_leads_to_no_delivery(tmp_path: P
         await begun.wait()
         page = await visitor.see(path)
         assert "handler film" in page.text
-        assert "At work" in page.text
+        assert "In progress" in page.text
         assert_clean(page)
         released.set()
         await (await river.run(accepted["channel_id"])).result()
@@ -445,7 +450,7 @@ async def test_a_request_is_cancelled_replayed_and_kept_as_a_fixture(working: Wo
 
     channel_id = await run_through(river, client)
     page = await visitor.send(await visitor.see(f"requests/{channel_id}"), f"requests/{channel_id}/replay")
-    assert "A new run was started" in page.text
+    assert "Replay started" in page.text
     assert "replay of" in page.text
     made = page.url.partition("requests/")[2].partition("?")[0]
     assert (await client.get(f"/v1/requests/{made}")).json()["replay_of"] == channel_id
@@ -472,7 +477,7 @@ async def test_a_dead_delivery_is_sent_again(tmp_path: Path) -> None:
             await client.patch(f"/console/webhook/{endpoint['id']}", json={"enabled": True})
             receiver.status = 200
             page = await visitor.send(page, "/resend")
-            assert "sent again" in page.text
+            assert "Replay queued" in page.text
 
 
 async def test_the_overview_counts_as_the_api_does(working: Working) -> None:
@@ -485,9 +490,44 @@ async def test_the_overview_counts_as_the_api_does(working: Working) -> None:
     assert "Start here" not in page.text
     stats = (await client.get("/v1/stats")).json()
     assert stats["whole"]["runs"] == 3
-    assert f"Requests ended {stats['whole']['runs']}" in page.text
+    assert f"Requests {stats['whole']['runs']}" in page.text
     assert "Success rate 66.7 %" in page.text
     assert "1 failed" in page.text
     assert "too_old" in page.text
     for period in ("1h", "7d", "30d", "nonsense"):
         assert (await visitor.see(f"?period={period}")).status == 200
+
+
+async def test_requests_are_filtered_by_all_that_the_form_has(tmp_path: Path) -> None:
+    """Event name, provider, model and exact times, in the form as over the API; what is chosen stays to be seen."""
+    clock = FakeClock()
+    workflows = [
+        Workflow(name="plain", provider="echo", model="small", template="hello"),
+        Workflow(name="film", provider="echo", model="large", template="hello", event_name="film"),
+    ]
+    async with open_console(tmp_path, workflows=workflows, clock=clock) as (visitor, river):
+        begun = clock.now()
+        for name in ("plain", "film"):
+            await river.submit(workflow=name, messages=[{"role": "user", "content": "x"}], customer_data={"vip": True})
+            await clock.advance(120)
+        middle = datetime.fromtimestamp(begun + 60, UTC).strftime("%Y-%m-%dT%H:%M")
+        page = await visitor.see("requests")
+        for fields, found in (
+            ({"event_name": "film"}, ["film"]),
+            ({"provider": "echo"}, ["film", "plain"]),
+            ({"model": "small"}, ["plain"]),
+            ({"from": middle}, ["film"]),
+            ({"until": middle}, ["plain"]),
+            ({"since": "1h", "from": middle}, ["film"]),
+            ({"since": str(begun + 60)}, ["film"]),
+            ({"status": "ai_generated,success"}, ["film", "plain"]),
+            ({"q": "vip=true"}, ["film", "plain"]),
+        ):
+            shown = await visitor.see(f"requests?{httpx.QueryParams(page.form('requests').filled(**fields))}")
+            assert re.findall(r'aria-label="(\w+), request', shown.html) == found, fields
+            kept = shown.form("requests").fields
+            assert {name: kept[name] for name in fields} == {name: [value] for name, value in fields.items()}
+            assert "Clear filters" in shown.text
+        one = await visitor.see(next(link for link in page.links if link.startswith("./requests/0")))
+        assert any(link.endswith("requests?q=vip%3Dtrue") for link in one.links)
+        assert any(link.endswith("requests?provider=echo") for link in one.links)

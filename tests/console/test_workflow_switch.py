@@ -19,7 +19,7 @@ async def test_it_is_switched_off_and_on(tmp_path: Path) -> None:
         page = await visitor.see("workflows/mine")
         off = await visitor.send(page, "/switch")
         assert_clean(off)
-        assert "Disabled: new requests for it are refused." in off.text
+        assert "Workflow disabled: new requests are refused" in off.text
         assert (await api.get("/console/workflow/mine")).json()["disabled"] is True
         assert "Disabled" in (await visitor.see("workflows")).text
         refused = await visitor.send(await visitor.see("playground"), "playground", workflow="mine", message="x")
@@ -31,7 +31,7 @@ async def test_it_is_switched_off_and_on(tmp_path: Path) -> None:
         wrong = await visitor.send(saved, "workflows/mine", callback_timeout="soon")
         assert (wrong.status, "Disabled" in wrong.text) == (400, True)
         on = await visitor.send(saved, "/switch")
-        assert "it takes requests again" in on.text
+        assert "Workflow enabled" in on.text
         assert (await api.post("/v1/ai/async", json={"workflow": "mine"})).status_code == 200
 
 

@@ -469,7 +469,8 @@ def test_whatever_comes_a_run_ends_once_and_tells_its_story_in_order(
         assert result.record.run.version == record.run.version + 1
         assert (result.record.run.id, result.record.run.generation) == (RUN, 1)
         assert result.record.outputs[: len(record.outputs)] == record.outputs, "a finished stage stays finished"
-        assert result.entries or result.deliveries or result.call or isinstance(taken, CallOver | CallLost)
+        hands_off = isinstance(taken, StageFinished) and isinstance(taken.outcome, Waiting)  # told once, by the first
+        assert result.entries or hands_off or isinstance(taken, CallOver | CallLost)
         assert all(entry.at == now for entry in result.entries)
         run = result.record.run
         ends = bool(result.entries) and result.entries[-1].kind in FINAL_KINDS

@@ -151,7 +151,10 @@ class Socket:
             self._claims = await channels.read_token(self._token)
         authorise(message.topic, self._claims)
         subscription = await channels.subscribe(
-            self._claims.project_id, self._claims.channel_id, after=after_of(message.payload)
+            self._claims.project_id,
+            self._claims.channel_id,
+            after=after_of(message.payload),
+            transport="websocket",
         )
         try:
             await self._admit(self._claims)

@@ -12,7 +12,8 @@ from .._visit import Visit
 
 __all__ = ["PAGES"]
 
-_BELOW = re.compile(r"[a-z][a-z-]*(/[A-Za-z0-9 ._:%~@-]+)*(\?[^#\\]*)?")  # a page of ours, and nothing above it
+# A page of ours, and nothing above it
+_BELOW = re.compile(r"[a-z][a-z-]*(/[A-Za-z0-9 ._:%~@-]+)*(\?[^#\\\x00-\x20\x7f]*)?")
 
 
 async def login_page(visit: Visit) -> Answer:
@@ -30,7 +31,7 @@ async def login_page(visit: Visit) -> Answer:
 
 async def log_in(visit: Visit) -> Answer:
     try:
-        cookie = await visit.house.entrance.log_in(visit.field("key"))
+        cookie = await visit.house.entrance.log_in(visit)
     except Unauthenticated as error:
         return await _form(visit, error)
     return Redirect(_next(visit), visit.house.entrance.set_cookie(visit.scope, cookie))

@@ -6,8 +6,10 @@ from typing import Any
 
 from ..._approvals import Approval
 from ..._holds import id_of
-from ...errors import Conflict, Expired, NotFound, RequestError
+from ...errors import Conflict, Expired, InvalidRequest, NotFound, RequestError
+from ...ports import RunPage
 from .._answers import Answer, Page, Redirect
+from .._editing import problem_of
 from .._pages import PageRoute
 from .._rulings import customer_of, decision_of, facts_of
 from .._visit import Visit
@@ -19,12 +21,16 @@ _ROWS = 50
 
 async def index(visit: Visit) -> Answer:
     query, approvals = visit.query, visit.house.engine.approvals
-    page = await approvals.pending(
-        visit.project_id,
-        starting_after=query.get("starting_after") or None,
-        ending_before=query.get("ending_before") or None,
-        limit=_ROWS,
-    )
+    page, problem, status = RunPage(runs=(), has_more=False), None, 200
+    try:
+        page = await approvals.pending(
+            visit.project_id,
+            starting_after=query.get("starting_after") or None,
+            ending_before=query.get("ending_before") or None,
+            limit=_ROWS,
+        )
+    except InvalidRequest as error:
+        problem, status = problem_of(error), error.status
     back = bool(query.get("ending_before"))
     turned = bool(query.get("starting_after")) or back
     ids = [id_of(run.id, run.stage) for run in page.runs]
@@ -37,8 +43,9 @@ async def index(visit: Visit) -> Answer:
         "newer": ids[0] if ids and (page.has_more if back else turned) else None,
         "older": ids[-1] if ids and (back or page.has_more) else None,
         "first_page": not turned,
+        "problem": problem,
     }
-    return Page("approvals.html", facts)
+    return Page("approvals.html", facts, status)
 
 
 async def show(visit: Visit) -> Answer:

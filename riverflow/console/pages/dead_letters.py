@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Final
 
+import msgspec
+
 from ... import codec
 from ...errors import InvalidRequest, NotFound, RequestError
 from ...models import canonical_id
 from .._answers import Answer, Page, Redirect
+from .._confirmation import Question
 from .._editing import Problem, problem_of
 from .._lanes import place_of
 from .._pages import PageRoute
@@ -36,12 +39,14 @@ async def index(visit: Visit) -> Answer:
 
 
 async def send_again(visit: Visit) -> Answer:
-    """The selected ones, or all that the filter takes; to another URL, where one is given."""
+    """The selected ones, or all that the filter takes, which is asked for twice; to another URL, where one is given."""
     chosen = visit.query
     asked: dict[str, Any] = {"url": visit.field("url") or None}
     try:
         if visit.field("act") == "all":
             asked["filter"] = _members(_filter(chosen, visit.house.clock.now()))
+            if not visit.field("sure"):
+                return Page("confirm.html", msgspec.structs.asdict(_whether_all(chosen, asked["url"])))
         else:
             asked["ids"] = visit.fields.get("id", [])
             if not asked["ids"]:
@@ -50,6 +55,21 @@ async def send_again(visit: Visit) -> Answer:
     except RequestError as error:
         return await _list(visit, chosen, error=error)
     return await _list(visit, chosen, said=said)
+
+
+def _whether_all(chosen: dict[str, str], url: str | None) -> Question:
+    kept = _kept(chosen)
+    which = "All dead letters that match the filter" if kept else "All dead letters"
+    return Question(
+        title="Send all that match?",
+        text=f"{which} are sent again, up to 1,000 of the newest{f', to {url}' if url else ''}. This cannot be undone.",
+        act="Send all",
+        keep="Cancel",
+        back="dead-letters",
+        back_name="Dead letters",
+        back_query=kept,
+        fields={"act": "all", "url": url or "", "sure": "yes"},
+    )
 
 
 async def show(visit: Visit) -> Answer:
@@ -90,8 +110,8 @@ async def _list(
         "first_page": not (chosen.get("starting_after") or chosen.get("ending_before")),
         "chosen": chosen,
         "filtered": any(chosen.get(name) for name in _FILTERS),
-        "kept": {name: chosen[name] for name in _FILTERS if chosen.get(name)},
-        "endpoints": {each["id"]: each["url"] for each in endpoints},
+        "kept": _kept(chosen),
+        "endpoints": _endpoints(endpoints, found["data"], chosen.get("endpoint", "")),
         "statuses": _STATUSES,
         "lengths": {name: each[0] for name, each in _LENGTHS.items()},
         "words": _WORDS,
@@ -127,6 +147,19 @@ def _filter(chosen: dict[str, str], now: float) -> dict[str, str]:
         run_id = canonical_id(text)
         params |= {"run": run_id} if run_id is not None else {"event": text}
     return params
+
+
+def _kept(chosen: dict[str, str]) -> dict[str, str]:
+    """The filters in the page's address."""
+    return {name: chosen[name] for name in _FILTERS if chosen.get(name)}
+
+
+def _endpoints(known: list[dict[str, Any]], letters: list[dict[str, Any]], chosen: str) -> dict[str, str]:
+    """What can be chosen: every endpoint, those of this page's letters that were deleted since, and what is chosen."""
+    names = {each["id"]: each["url"] for each in known}
+    gone = {each["endpoint_id"]: f"{each['url']} (deleted)" for each in letters if each["endpoint_id"]}
+    names |= {name: text for name, text in gone.items() if name not in names}
+    return names | ({chosen: chosen} if chosen and chosen not in names else {})
 
 
 def _members(params: dict[str, str]) -> dict[str, Any]:

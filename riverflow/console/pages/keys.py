@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
-from ...errors import RequestError
+from ... import codec
+from ...errors import InvalidRequest, RequestError
 from ...models import SCOPES
 from .._answers import Answer, Page, Redirect
 from .._confirmation import Confirmation, Question
-from .._editing import problem_of
+from .._editing import Problem, problem_of
 from .._pages import PageRoute
 from .._visit import Visit
+from .workflows import is_stale, save
 
-__all__ = ["PAGES"]
+__all__ = ["PAGES", "once"]
 
 _PATH = "/console/key"
 _ONE = "/console/key/{name}"
 _REVOKE = "/console/key/{name}/revoke"
+_KEEP = "keep"
+_MARKER = "console_form"
+_KEPT = 86_400.0  # seconds that a sent form is known again; a login lasts half as long
 _LIVES = {"1": "1 day", "7": "7 days", "30": "30 days", "60": "60 days", "90": "90 days", "365": "a year"}
 _MEANINGS = {
     "submit": "start requests, cancel them, reconnect browsers",
@@ -31,8 +38,13 @@ _WORDS = {"active": "on", "expired": "expired", "revoked": "revoked"}
 
 
 async def index(visit: Visit) -> Answer:
+    return await _index(visit)
+
+
+async def _index(visit: Visit, problem: Problem | None = None) -> Page:
     found = (await visit.house.ask(visit, "GET", _PATH))["data"]
-    return Page("keys.html", {"keys": [_dated(each) for each in found], "words": _WORDS})
+    facts = {"keys": [_dated(each) for each in found], "words": _WORDS, "problem": problem}
+    return Page("keys.html", facts, 200 if problem is None else 409)
 
 
 async def new(visit: Visit) -> Answer:
@@ -41,11 +53,12 @@ async def new(visit: Visit) -> Answer:
 
 async def create(visit: Visit) -> Answer:
     typed = _typed(visit)
-    members: dict[str, Any] = {"name": typed["name"], "scopes": typed["scopes"]}
-    if typed["life"] in _LIVES:
-        members["expires_in_days"] = int(typed["life"])
     try:
-        made = await visit.house.ask(visit, "POST", _PATH, members)
+        async with once(visit) as first:
+            if not first:
+                done = "This form was sent before and its key was made, so no other was. The key was shown once: if "
+                return await _index(visit, Problem(done + "nobody kept it, delete it and make a new one."))
+            made = await visit.house.ask(visit, "POST", _PATH, _members(typed))
     except RequestError as error:
         return _form(typed, error)
     return Page("key.html", {"key": _dated(made), **_choices(), "secret": made["key"], "words": _WORDS}, secret=True)
@@ -56,14 +69,26 @@ async def show(visit: Visit) -> Answer:
 
 
 async def change(visit: Visit) -> Answer:
-    typed = _typed(visit)
     try:
-        await visit.house.ask(
-            visit, "PATCH", _ONE, {"name": typed["name"], "scopes": typed["scopes"]}, name=visit.params["name"]
-        )
+        await save(visit, _ONE, _members(_typed(visit)), visit.params["name"])
     except RequestError as error:
         return await _page(visit, error)
     return Redirect(f"keys/{visit.params['name']}?done=saved")
+
+
+@asynccontextmanager
+async def once(visit: Visit) -> AsyncIterator[bool]:
+    """Whether this very form (each has a token of its own) is sent for the first time, to any process. Where it is
+    refused (RequestError), it may be sent again."""
+    documents, now = visit.house.store.documents, visit.house.clock.now()
+    key = sha256(codec.encode([visit.path, visit.fields])).hexdigest()
+    first = await documents.mark(visit.project_id, _MARKER, key, b"", now=now, expires_at=now + _KEPT) is None
+    try:
+        yield first
+    except RequestError:
+        if first:
+            await documents.unmark(visit.project_id, _MARKER, key)
+        raise
 
 
 async def _found(visit: Visit) -> dict[str, Any]:
@@ -73,10 +98,11 @@ async def _found(visit: Visit) -> dict[str, Any]:
 
 async def _page(visit: Visit, error: RequestError | None = None) -> Page:
     found = await _found(visit)
+    stale = error is not None and is_stale(visit, found, error)
     if error is not None:
-        found = {**found, **_typed(visit)}
+        found = {**found, **_typed(visit), "version": visit.field("version")}
     problem = problem_of(error) if error is not None else None
-    facts = {"key": _dated(found), **_choices(), "secret": "", "words": _WORDS, "problem": problem}
+    facts = {"key": _dated(found), **_choices(), "secret": "", "words": _WORDS, "problem": problem, "stale": stale}
     return Page("key.html", facts, error.status if error is not None else 200)
 
 
@@ -88,6 +114,17 @@ def _form(typed: dict[str, Any], error: RequestError | None = None) -> Page:
 
 def _choices() -> dict[str, Any]:
     return {"scopes": {scope: _MEANINGS.get(scope, "") for scope in sorted(SCOPES)}, "lives": _LIVES}
+
+
+def _members(typed: Mapping[str, Any]) -> dict[str, Any]:
+    """What the form says, as the API takes it. Raises InvalidRequest."""
+    members = {"name": typed["name"], "scopes": typed["scopes"]}
+    life = typed["life"]
+    if life == _KEEP:
+        return members
+    if life and not (life.isascii() and life.isdigit()):
+        raise InvalidRequest(f"Expires after: {life!r} is no number of days", extra={"param": "life"})
+    return {**members, "expires_in_days": int(life) if life else None}
 
 
 def _typed(visit: Visit) -> dict[str, Any]:
@@ -108,6 +145,19 @@ def _revocation(found: Mapping[str, Any]) -> Question:
 _REVOCATION = Confirmation(one=_ONE, act=("POST", _REVOKE), question=_revocation, then="keys?done=revoked")
 
 
+def _deletion(found: Mapping[str, Any]) -> Question:
+    return Question(
+        title=f"Delete the key {found['name']}?",
+        text=f"{found['hint']} lets nobody in from then on, and it is gone from the list. A key that is only revoked "
+        "stays there to be read.",
+        back=f"keys/{found['id']}",
+        back_name=found["name"],
+    )
+
+
+_DELETE = Confirmation(one=_ONE, act=("DELETE", _ONE), question=_deletion, then="keys?done=deleted")
+
+
 def _dated(key: dict[str, Any]) -> dict[str, Any]:
     """The API's dates as the pages write theirs."""
     names = ("created_at", "expires_at", "revoked_at", "last_used_at")
@@ -122,4 +172,6 @@ PAGES = (
     PageRoute("POST", "keys/{name}", change),
     PageRoute("GET", "keys/{name}/revoke", _REVOCATION.ask),
     PageRoute("POST", "keys/{name}/revoke", _REVOCATION.do),
+    PageRoute("GET", "keys/{name}/delete", _DELETE.ask),
+    PageRoute("POST", "keys/{name}/delete", _DELETE.do),
 )

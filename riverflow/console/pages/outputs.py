@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...errors import InvalidRequest, RequestError
+from ...errors import InvalidRequest, NotFound, RequestError
 from .._answers import Answer, Page, Redirect
 from .._confirmation import Confirmation, Question
 from .._editing import json_field, json_shown, optional, problem_of
 from .._pages import PageRoute
 from .._visit import Visit
+from .workflows import is_stale, named, save, segment
 
 __all__ = ["PAGES"]
 
 _PATH = "/console/structured_output"
 _ONE = "/console/structured_output/{name}"
 _EXAMPLE = {"type": "object", "properties": {"title": {"type": "string"}}, "required": ["title"]}
-_BLANK: dict[str, Any] = {"name": "", "description": None, "schema": _EXAMPLE, "sample_data": None, "source": "api"}
+_BLANK: dict[str, Any] = {
+    "name": "", "description": None, "schema": _EXAMPLE, "sample_data": None, "source": "api", "version": "",
+}  # fmt: skip
 
 
 async def index(visit: Visit) -> Answer:
@@ -27,12 +30,12 @@ async def index(visit: Visit) -> Answer:
     for workflow in (await house.ask(visit, "GET", "/console/workflow"))["data"]:
         used.setdefault(workflow["structured_output_id"] or "", []).append(workflow["name"])
     users = {each["name"]: [*used.get(each["name"], []), *used.get(each["id"], [])] for each in found}
-    shown = [{**each, "members": _member_names(each["schema"])} for each in found]
+    shown = [{**each, "members": _member_names(each["schema"]), "segment": segment(each["name"])} for each in found]
     return Page("outputs.html", {"outputs": shown, "users": users})
 
 
 async def new(visit: Visit) -> Answer:
-    return _form(_BLANK, new=True)
+    return _form(_BLANK, new=True, namesake=await _named_new(visit))
 
 
 async def create(visit: Visit) -> Answer:
@@ -40,22 +43,32 @@ async def create(visit: Visit) -> Answer:
         made = await visit.house.ask(visit, "POST", _PATH, _members(visit))
     except RequestError as error:
         return _form(_as_typed(visit), new=True, error=error)
-    return Redirect(f"structured-outputs/{made['name']}?done=created")
+    return Redirect(f"structured-outputs/{segment(made['name'])}?done=created")
 
 
 async def show(visit: Visit) -> Answer:
-    return _form(await visit.house.ask(visit, "GET", _ONE, name=visit.params["name"]))
+    return _form(await visit.house.ask(visit, "GET", _ONE, name=named(visit)))
 
 
 async def change(visit: Visit) -> Answer:
-    name = visit.params["name"]
+    name = named(visit)
     try:
         members = _members(visit)
         del members["name"]
-        await visit.house.ask(visit, "PATCH", _ONE, members, name=name)
+        await save(visit, _ONE, members, name)
     except RequestError as error:
-        return _form(_as_typed(visit) | {"name": name}, error=error)
-    return Redirect(f"structured-outputs/{name}?done=saved")
+        found = await visit.house.ask(visit, "GET", _ONE, name=name)
+        typed = _as_typed(visit) | {"name": name, "version": visit.field("version")}
+        return _form(typed, error=error, stale=is_stale(visit, found, error))
+    return Redirect(f"structured-outputs/{segment(name)}?done=saved")
+
+
+async def _named_new(visit: Visit) -> bool:
+    try:
+        await visit.house.ask(visit, "GET", _ONE, name="new")
+    except NotFound:
+        return False
+    return True
 
 
 def _member_names(schema: Any) -> list[str]:
@@ -69,7 +82,7 @@ def _deletion(found: Mapping[str, Any]) -> Question:
         title=f"Delete the structured output {found['name']}?",
         text="Answers of workflows that name it are no longer checked. Runs that have begun keep the schema they "
         "were accepted with.",
-        back=f"structured-outputs/{found['name']}",
+        back=f"structured-outputs/{segment(found['name'])}",
         back_name=found["name"],
     )
 
@@ -77,10 +90,20 @@ def _deletion(found: Mapping[str, Any]) -> Question:
 _DELETE = Confirmation(one=_ONE, act=("DELETE", _ONE), question=_deletion, then="structured-outputs?done=deleted")
 
 
-def _form(shown: dict[str, Any], *, new: bool = False, error: RequestError | None = None) -> Page:
+def _form(
+    shown: dict[str, Any],
+    *,
+    new: bool = False,
+    namesake: bool = False,
+    error: RequestError | None = None,
+    stale: bool = False,
+) -> Page:
     facts = {
         "output": shown,
         "new": new,
+        "namesake": namesake,
+        "stale": stale,
+        "at": "structured-outputs/new" if new else f"structured-outputs/{segment(shown['name'])}",
         "problem": problem_of(error) if error is not None else None,
         "texts": shown.get("typed") or {name: json_shown(shown[name]) for name in ("schema", "sample_data")},
     }
@@ -101,7 +124,7 @@ def _members(visit: Visit) -> dict[str, Any]:
 
 def _as_typed(visit: Visit) -> dict[str, Any]:
     texts = {name: visit.field(name) for name in ("name", "description", "schema", "sample_data")}
-    return {**texts, "source": "api", "typed": texts}
+    return {**texts, "source": "api", "version": "", "typed": texts}
 
 
 PAGES = (

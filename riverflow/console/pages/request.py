@@ -23,7 +23,7 @@ _RESEND = "/v1/deliveries/{delivery_id}/replay"
 TONES = {"success": "ok", "completed": "ok", "error": "bad", "pending": "run", "ai_generated": "wait"}
 WORDS = {
     "success": "Succeeded", "completed": "Completed", "error": "Failed", "pending": "Generating",
-    "ai_generated": "With the backend",
+    "ai_generated": "Awaiting callback",
 }  # fmt: skip
 
 
@@ -78,7 +78,7 @@ def _id(visit: Visit) -> str:
     """Raises NotFound for what is no channel id: no request can have it."""
     channel_id = canonical_id(visit.params["id"])
     if channel_id is None:
-        raise NotFound("There is no such request.")
+        raise NotFound("Request not found.")
     return channel_id
 
 
@@ -108,8 +108,8 @@ async def _page(visit: Visit, error: RequestError | None = None) -> Page:
 
 def _documents(detail: RequestDetail) -> list[dict[str, Any]]:
     """Every body there is, once: a webhook that went to three endpoints has one."""
-    found = [("request", "Request", detail.request), ("answer", "AI answer", detail.answer)]
-    found.append(("result", "Told to the browser", detail.message))
+    found = [("request", "Request", detail.request), ("answer", "AI response", detail.answer)]
+    found.append(("result", "Client message", detail.message))
     documents = [{"id": name, "name": title, "body": body} for name, title, body in found if body is not None]
     seen: set[str] = set()
     for number, delivery in enumerate(detail.deliveries):
@@ -122,9 +122,9 @@ def _documents(detail: RequestDetail) -> list[dict[str, Any]]:
 def _cancel_facts(channel_id: str) -> dict[str, Any]:
     return {
         "title": "Cancel this request?",
-        "text": "It ends as an error with code cancelled, and the browser is told. The provider's request is dropped.",
+        "text": "The request ends with the error “cancelled”; the client is told, the provider call aborted.",
         "act": "Cancel the request",
-        "keep": "Let it go on",
+        "keep": "Keep running",
         "back": f"requests/{channel_id}",
         "back_name": f"Request {channel_id}",
     }

@@ -8,7 +8,7 @@ from ..._queries import wanted
 from ...errors import InvalidRequest
 from ...models import RunFilter, Status, canonical_id
 from ...ports import Receive, Scope, Send
-from ...routes import respond
+from ...routes import EXPORTED, respond
 from .._answers import Answer, Page, Stream
 from .._editing import Problem
 from .._pages import PageRoute
@@ -18,17 +18,19 @@ __all__ = ["PAGES"]
 
 _LENGTHS: Final = {"1h": ("Last hour", 3600.0), "24h": ("Last day", 86_400.0), "7d": ("Last week", 7 * 86_400.0)}
 _STATUSES: Final = {
-    "pending": "Generating", "ai_generated": "With the backend", "success": "Succeeded", "completed": "Completed",
+    "pending": "Generating", "ai_generated": "Awaiting callback", "success": "Succeeded", "completed": "Completed",
     "error": "Failed",
 }  # fmt: skip
 _TAGS: Final = {
-    "": "Live",
+    "": "Production",
     "test": "Test mode",
     "pg": "Playground",
     "pg_test_mode": "Playground, test mode",
-    "all": "All",
+    "all": "All traffic",
 }
-_FILTERS = ("status", "workflow", "provider", "model", "event_name", "tag", "since", "customer", "channel_id")
+_MORE = ("event_name", "provider", "model", "from", "until")  # in the form's second row
+_HIDDEN = ("customer", "channel_id")  # the API's: the form has one box for both
+_FILTERS = ("status", "workflow", "tag", "since", *_MORE, *_HIDDEN)
 _ROWS = 50
 _EXPORT = "/v1/requests/export"
 
@@ -52,6 +54,11 @@ async def index(visit: Visit) -> Answer:
         "page": page,
         "problem": problem,
         "workflow_options": [(each["name"], each["name"]) for each in workflows],
+        "provider_options": [(name, name) for name in house.names["providers"]],
+        "event_names": sorted({each["event_name"] for each in workflows if each.get("event_name")}),
+        "more": any(query.get(name) for name in _MORE),
+        "hidden": {name: query[name] for name in _HIDDEN if query.get(name)},
+        "export_limit": EXPORTED,
         "statuses": {name: _STATUSES.get(name, name) for name in get_args(Status)},
         "tags": _TAGS,
         "lengths": {name: each[0] for name, each in _LENGTHS.items()},
@@ -89,8 +96,10 @@ async def export(visit: Visit) -> Answer:
 
 def _params(query: dict[str, str], now: float) -> dict[str, str]:
     """The API's parameters for what the page's filters say. One box searches: for `key=value` in the customer data, or
-    for the beginning of an id."""
+    for the beginning of an id. The exact `from` counts before the length chosen as `since`."""
     params = {name: query[name] for name in _FILTERS if query.get(name)}
+    if "from" in params:
+        params["since"] = params.pop("from")
     if params.get("since") in _LENGTHS:
         params["since"] = str(round(now - _LENGTHS[params["since"]][1]))
     text = query.get("q", "").strip()

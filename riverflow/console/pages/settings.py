@@ -9,24 +9,26 @@ from typing import Any
 
 import msgspec
 
-from ...config import Settings
+from ...config import Settings, open_part
 from .._answers import Answer, Page
 from .._pages import PageRoute
 from .._visit import Visit
 
 __all__ = ["PAGES"]
 
-_MASK = "set, not shown"
+_MASK = "set (hidden)"
 
 
 async def index(visit: Visit) -> Answer:
+    """The operator's, for whoever has the default project; others share his process, and are told what is there."""
     house = visit.house
+    operator = visit.project_id == house.directory.default_project
     plugins = [{"name": name, "hooks": house.plugins.hooks_of(name)} for name in house.plugins.names]
     facts = {
         "plugins": plugins,
         "names": house.names,
-        "settings": _settings(house.settings),
-        "handlers": sorted(house.handlers),
+        "settings": _settings(house.settings) if operator else [],
+        "handlers": sorted(house.handlers) if operator else [],
         "facts": {
             "riverflow": metadata.version("riverflow"),
             "Python": platform.python_version(),
@@ -39,13 +41,11 @@ async def index(visit: Visit) -> Answer:
 
 def _settings(settings: Settings) -> list[dict[str, Any]]:
     """Each setting as it came out of keyword, environment, file and default."""
-    masked = settings.secret_names
+    masked = settings.secret_names - {"database_url"}  # of which a part is open
     shown = [
         {
             "name": field.name,
-            "value": _address(settings.database_url)
-            if field.name == "database_url"
-            else _shown(getattr(settings, field.name), field.name in masked),
+            "value": _shown(getattr(settings, field.name), field.name in masked),
             "default": getattr(settings, field.name) == _default(field),
             "variable": None if field.name == "plugins" else f"RIVERFLOW_{field.name.upper()}",
         }
@@ -61,14 +61,7 @@ def _shown(value: Any, secret: bool) -> str:
         return ", ".join(value) if isinstance(value, Mapping) else _MASK
     if isinstance(value, float):
         return f"{value:.10g}"
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
-def _address(url: str) -> str:
-    """A database's URL without who logs in there, nor any option of his."""
-    scheme, _, rest = url.partition("://")
-    place = rest.partition("?")[0]
-    return f"{scheme}://{place.rpartition('@')[2]}"
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(open_part(value))
 
 
 def _default(field: Any) -> Any:

@@ -5,30 +5,42 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from ...errors import InvalidRequest, RequestError
 from ...models import DEFAULT_SIGNERS
 from ...retry import PRESETS
 from .._answers import Answer, Page, Redirect
 from .._confirmation import Confirmation, Question
-from .._editing import json_field, json_shown, listed, number_field, optional, problem_of
+from .._editing import Problem, json_field, json_shown, listed, number_field, optional, problem_of
 from .._pages import PageRoute
 from .._visit import Visit
+from .keys import once
+from .workflows import is_stale, save
 
 __all__ = ["PAGES"]
 
 _PATH = "/console/webhook"
 _ONE = "/console/webhook/{name}"
 _ROTATE = "/console/webhook/{name}/rotate"
+_ENABLE = "/console/webhook/{name}/enable"
+_RETIRED = "/console/webhook/{name}/retired"
 _TEST = "/console/webhook/{name}/test"
+_OVERLAPS = {"86400": "1 day", "604800": "7 days", "2592000": "30 days", "3600": "1 hour", "0": "none: it ends at once"}
 _BLANK: dict[str, Any] = {
     "url": "", "description": None, "enabled": True, "events": [], "signers": list(DEFAULT_SIGNERS),
     "encoding": "json", "body": "flat", "retry": None, "concurrency": None, "authorities": None, "source": "api",
+    "version": "",
 }  # fmt: skip
 
 
 async def index(visit: Visit) -> Answer:
+    return await _index(visit)
+
+
+async def _index(visit: Visit, problem: Problem | None = None) -> Page:
     found = (await visit.house.ask(visit, "GET", _PATH))["data"]
-    return Page("webhooks.html", {"webhooks": found})
+    return Page("webhooks.html", {"webhooks": found, "problem": problem}, 200 if problem is None else 409)
 
 
 async def new(visit: Visit) -> Answer:
@@ -37,7 +49,11 @@ async def new(visit: Visit) -> Answer:
 
 async def create(visit: Visit) -> Answer:
     try:
-        made = await visit.house.ask(visit, "POST", _PATH, _members(visit))
+        async with once(visit) as first:
+            if not first:
+                done = "This form was sent before and its endpoint was made, so no other was. The secret was shown "
+                return await _index(visit, Problem(done + "once: if nobody kept it, open the endpoint and replace it."))
+            made = await visit.house.ask(visit, "POST", _PATH, _members(visit))
     except RequestError as error:
         return _form(visit, _as_typed(visit), new=True, error=error)
     return _form(visit, made, secret=made["secret"])
@@ -50,28 +66,57 @@ async def show(visit: Visit) -> Answer:
 async def change(visit: Visit) -> Answer:
     found = await _found(visit)
     try:
-        await visit.house.ask(visit, "PATCH", _ONE, _members(visit), name=found["id"])
+        await save(visit, _ONE, _members(visit), found["id"])
     except RequestError as error:
-        return _form(visit, {**found, **_as_typed(visit)}, error=error)
+        found = await _found(visit)
+        typed = {**found, **_as_typed(visit), "source": found["source"], "version": visit.field("version")}
+        return _form(visit, typed, error=error, stale=is_stale(visit, found, error))
     return Redirect(f"webhooks/{found['id']}?done=saved")
 
 
 async def switch(visit: Visit) -> Answer:
-    """Enable or disable."""
+    """Enable or disable; what code defines can be enabled where riverflow has disabled it."""
     name, on = visit.params["name"], visit.field("enabled") == "yes"
     try:
-        await visit.house.ask(visit, "PATCH", _ONE, {"enabled": on}, name=name)
+        if on:
+            await visit.house.ask(visit, "POST", _ENABLE, name=name)
+        else:
+            await visit.house.ask(visit, "PATCH", _ONE, {"enabled": False}, name=name)
     except RequestError as error:
         return _form(visit, await _found(visit), error=error)
     return Redirect(f"webhooks/{name}?done={'enabled' if on else 'disabled'}")
 
 
+async def ask_rotate(visit: Visit) -> Answer:
+    return await _ask_rotate(visit)
+
+
+async def _ask_rotate(visit: Visit, error: RequestError | None = None) -> Page:
+    facts = msgspec.structs.asdict(_rotation(await _found(visit))) | {"overlaps": _OVERLAPS}
+    if error is None:
+        return Page("confirm.html", facts)
+    return Page("confirm.html", {**facts, "problem": problem_of(error)}, error.status)
+
+
 async def rotate(visit: Visit) -> Answer:
     try:
-        made = await visit.house.ask(visit, "POST", _ROTATE, {}, name=visit.params["name"])
+        async with once(visit) as first:
+            if not first:
+                done = "This form was sent before and its secret was made, so no other was. The secret was shown once: "
+                problem = Problem(done + "if nobody kept it, make another.")
+                return _form(visit, await _found(visit), problem=problem)
+            overlap = number_field(visit, "overlap", "Overlap")
+            asked = {} if overlap is None else {"overlap": overlap}
+            made = await visit.house.ask(visit, "POST", _ROTATE, asked, name=visit.params["name"])
     except RequestError as error:
-        return _form(visit, await _found(visit), error=error)
+        return await _ask_rotate(visit, error)
     return _form(visit, {**await _found(visit), **made}, secret=made["secret"], rotated=True)
+
+
+async def retire(visit: Visit) -> Answer:
+    """End the earlier secrets now."""
+    answer = await _RETIREMENT.do(visit)
+    return Redirect(f"webhooks/{visit.params['name']}?done=saved") if isinstance(answer, Redirect) else answer
 
 
 async def send_test(visit: Visit) -> Answer:
@@ -101,6 +146,33 @@ def _deletion(found: Mapping[str, Any]) -> Question:
 _DELETE = Confirmation(one=_ONE, act=("DELETE", _ONE), question=_deletion, then="webhooks?done=deleted")
 
 
+def _rotation(found: Mapping[str, Any]) -> Question:
+    return Question(
+        title="Rotate secret?",
+        text=f"Deliveries to {found['url']} are signed with it from then on. During the overlap they carry the old "
+        "secret's signature as well.",
+        act="Rotate secret",
+        keep="Keep the old one",
+        back=f"webhooks/{found['id']}",
+        back_name=found["url"],
+    )
+
+
+def _retirement(found: Mapping[str, Any]) -> Question:
+    return Question(
+        title="End the old secrets now?",
+        text=f"Deliveries to {found['url']} are signed with the newest secret alone from then on. A receiver that "
+        "only knows an old one refuses them.",
+        act="End them now",
+        keep="Keep them",
+        back=f"webhooks/{found['id']}",
+        back_name=found["url"],
+    )
+
+
+_RETIREMENT = Confirmation(one=_ONE, act=("DELETE", _RETIRED), question=_retirement, then="webhooks")
+
+
 def _form(
     visit: Visit,
     shown: dict[str, Any],
@@ -110,6 +182,8 @@ def _form(
     rotated: bool = False,
     said: dict[str, Any] | None = None,
     error: RequestError | None = None,
+    problem: Problem | None = None,
+    stale: bool = False,
 ) -> Page:
     api = visit.house.api
     facts = {
@@ -123,9 +197,11 @@ def _form(
         "retry": _retry_shown(shown["retry"]),
         "can_rotate": api.has("POST", _ROTATE),
         "can_test": api.has("POST", _TEST),
-        "problem": problem_of(error) if error is not None else None,
+        "problem": problem_of(error) if error is not None else problem,
+        "stale": stale,
     }
-    return Page("webhook.html", facts, error.status if error is not None else 200, secret=bool(secret))
+    status = error.status if error is not None else 200 if problem is None else 409
+    return Page("webhook.html", facts, status, secret=bool(secret))
 
 
 def _members(visit: Visit) -> dict[str, Any]:
@@ -156,9 +232,9 @@ def _retry(visit: Visit) -> Any:
         raise InvalidRequest(f"Retries: {text!r} is no list of seconds", extra={"param": "retry"}) from None
 
 
-def _concurrency(visit: Visit) -> int | None:
+def _concurrency(visit: Visit) -> float | None:
     number = number_field(visit, "concurrency", "Deliveries at once")
-    return None if number is None else round(number)
+    return int(number) if number is not None and number.is_integer() else number
 
 
 def _as_typed(visit: Visit) -> dict[str, Any]:
@@ -190,7 +266,10 @@ PAGES = (
     PageRoute("GET", "webhooks/{name}", show),
     PageRoute("POST", "webhooks/{name}", change),
     PageRoute("POST", "webhooks/{name}/switch", switch),
+    PageRoute("GET", "webhooks/{name}/rotate", ask_rotate),
     PageRoute("POST", "webhooks/{name}/rotate", rotate),
+    PageRoute("GET", "webhooks/{name}/retired", _RETIREMENT.ask),
+    PageRoute("POST", "webhooks/{name}/retired", retire),
     PageRoute("POST", "webhooks/{name}/test", send_test),
     PageRoute("GET", "webhooks/{name}/delete", _DELETE.ask),
     PageRoute("POST", "webhooks/{name}/delete", _DELETE.do),

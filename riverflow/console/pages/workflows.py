@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...errors import RequestError
+from ...errors import Conflict, NotFound, RequestError
 from .._answers import Answer, Page, Redirect
 from .._confirmation import Confirmation, Question
 from .._editing import json_field, json_shown, listed, number_field, optional, problem_of
@@ -13,25 +13,28 @@ from .._pages import PageRoute
 from .._plans import stages_of
 from .._visit import Visit
 
-__all__ = ["PAGES"]
+__all__ = ["PAGES", "is_stale", "named", "save", "segment"]
 
 _PATH = "/console/workflow"
 _ONE = "/console/workflow/{name}"
 _BLANK: dict[str, Any] = {
     "name": "", "description": None, "provider": "openai", "model": "", "fallbacks": [], "event_name": None,
     "instructions": None, "structured_output_id": None, "cache_fields": [], "callback_timeout": None,
-    "provider_timeout": None, "pipeline": None, "template": None, "sample_data": None, "disabled": False,
-    "source": "api",
+    "on_timeout": "fail", "provider_timeout": None, "pipeline": None, "template": None, "sample_data": None,
+    "disabled": False, "source": "api", "version": "",
 }  # fmt: skip
 
 
 async def index(visit: Visit) -> Answer:
     found = (await visit.house.ask(visit, "GET", _PATH))["data"]
-    return Page("workflows.html", {"workflows": [{**each, "stages": stages_of(each)} for each in found]})
+    return Page(
+        "workflows.html",
+        {"workflows": [{**each, "stages": stages_of(each), "segment": segment(each["name"])} for each in found]},
+    )
 
 
 async def new(visit: Visit) -> Answer:
-    return await _form(visit, _BLANK, new=True)
+    return await _form(visit, _BLANK, new=True, namesake=await _named_new(visit))
 
 
 async def create(visit: Visit) -> Answer:
@@ -40,33 +43,66 @@ async def create(visit: Visit) -> Answer:
         made = await visit.house.ask(visit, "POST", _PATH, members)
     except RequestError as error:
         return await _form(visit, _as_typed(visit), new=True, error=error)
-    return Redirect(f"workflows/{made['name']}?done=created")
+    return Redirect(f"workflows/{segment(made['name'])}?done=created")
 
 
 async def show(visit: Visit) -> Answer:
-    return await _form(visit, await visit.house.ask(visit, "GET", _ONE, name=visit.params["name"]))
+    return await _form(visit, await visit.house.ask(visit, "GET", _ONE, name=named(visit)))
 
 
 async def change(visit: Visit) -> Answer:
-    name = visit.params["name"]
+    name = named(visit)
     try:
         members = _members(visit)
         del members["name"]
-        await visit.house.ask(visit, "PATCH", _ONE, members, name=name)
+        await save(visit, _ONE, members, name)
     except RequestError as error:
-        disabled = (await visit.house.ask(visit, "GET", _ONE, name=name))["disabled"]
-        return await _form(visit, _as_typed(visit) | {"name": name, "disabled": disabled}, error=error)
-    return Redirect(f"workflows/{name}?done=saved")
+        found = await visit.house.ask(visit, "GET", _ONE, name=name)
+        typed = _as_typed(visit) | {"name": name, "disabled": found["disabled"], "version": visit.field("version")}
+        return await _form(visit, typed, error=error, stale=is_stale(visit, found, error))
+    return Redirect(f"workflows/{segment(name)}?done=saved")
 
 
 async def switch(visit: Visit) -> Answer:
     """Enable or disable."""
-    name, on = visit.params["name"], visit.field("enabled") == "yes"
+    name, on = named(visit), visit.field("enabled") == "yes"
     try:
         await visit.house.ask(visit, "PATCH", _ONE, {"disabled": not on}, name=name)
     except RequestError as error:
         return await _form(visit, await visit.house.ask(visit, "GET", _ONE, name=name), error=error)
-    return Redirect(f"workflows/{name}?done={'workflow-on' if on else 'workflow-off'}")
+    return Redirect(f"workflows/{segment(name)}?done={'workflow-on' if on else 'workflow-off'}")
+
+
+def segment(name: str) -> str:
+    """What stands for a name in the path of its page: `new` is the page for a new one, and no name has a `~`."""
+    return "~new" if name == "new" else name
+
+
+def named(visit: Visit) -> str:
+    """The name that a page's path stands for."""
+    return visit.params["name"].removeprefix("~")
+
+
+async def save(visit: Visit, one: str, members: dict[str, Any], name: str) -> None:
+    """Change what the form was filled in from, and nothing newer. Raises RequestError."""
+    assert visit.who is not None
+    version = visit.field("version")
+    query = {"version": version} if version else {}
+    await visit.house.api.ask(visit.who, visit.scope, "PATCH", one, members, query, name=name)
+
+
+def is_stale(visit: Visit, found: Mapping[str, Any], error: RequestError) -> bool:
+    """Whether it was refused since somebody has changed it meanwhile."""
+    version = visit.field("version")
+    return isinstance(error, Conflict) and version not in ("", str(found["version"]))
+
+
+async def _named_new(visit: Visit) -> bool:
+    try:
+        await visit.house.ask(visit, "GET", _ONE, name="new")
+    except NotFound:
+        return False
+    return True
 
 
 def _deletion(found: Mapping[str, Any]) -> Question:
@@ -74,7 +110,7 @@ def _deletion(found: Mapping[str, Any]) -> Question:
         title=f"Delete the workflow {found['name']}?",
         text="New requests for it will be refused. Runs that have begun go on as they were accepted, and the log "
         "keeps what was.",
-        back=f"workflows/{found['name']}",
+        back=f"workflows/{segment(found['name'])}",
         back_name=found["name"],
     )
 
@@ -82,11 +118,22 @@ def _deletion(found: Mapping[str, Any]) -> Question:
 _DELETE = Confirmation(one=_ONE, act=("DELETE", _ONE), question=_deletion, then="workflows?done=deleted")
 
 
-async def _form(visit: Visit, shown: dict[str, Any], *, new: bool = False, error: RequestError | None = None) -> Page:
+async def _form(
+    visit: Visit,
+    shown: dict[str, Any],
+    *,
+    new: bool = False,
+    namesake: bool = False,
+    error: RequestError | None = None,
+    stale: bool = False,
+) -> Page:
     outputs = (await visit.house.ask(visit, "GET", "/console/structured_output"))["data"]
     facts = {
         "workflow": shown,
         "new": new,
+        "namesake": namesake,
+        "stale": stale,
+        "at": "workflows/new" if new else f"workflows/{segment(shown['name'])}",
         "problem": problem_of(error) if error is not None else None,
         "providers": visit.house.names["providers"],
         "outputs": outputs,
@@ -111,6 +158,7 @@ def _members(visit: Visit) -> dict[str, Any]:
         "structured_output_id": optional(field("structured_output_id")),
         "cache_fields": listed(field("cache_fields")),
         "callback_timeout": number_field(visit, "callback_timeout", "Callback timeout"),
+        "on_timeout": field("on_timeout") or "fail",
         "provider_timeout": number_field(visit, "provider_timeout", "Provider timeout"),
         "pipeline": json_field(visit, "pipeline", "Pipeline"),
         "template": optional(field("template")),
@@ -128,13 +176,18 @@ def _fallbacks(visit: Visit) -> list[dict[str, Any]]:
 def _as_typed(visit: Visit) -> dict[str, Any]:
     """The form as it was sent, to be put right."""
     field = visit.field
-    texts = {name: field(name) for name in _BLANK if name not in ("fallbacks", "cache_fields", "disabled", "source")}
+    texts = {
+        name: field(name)
+        for name in _BLANK
+        if name not in ("fallbacks", "cache_fields", "disabled", "source", "version")
+    }
     return {
         **texts,
         "fallbacks": _fallbacks(visit),
         "cache_fields": listed(field("cache_fields")),
         "disabled": False,
         "source": "api",
+        "version": "",
         "typed": {name: field(name) for name in ("pipeline", "sample_data")},
     }
 

@@ -227,12 +227,13 @@ class Live {
 
 }
 
-// The parts of this page that a fresh one brings.
+// The parts of this page that a fresh one brings. A part that names a state, with a form in it, is left alone until that
+// is another: what somebody types there is his.
 function take(text, parts) {
   const page = new DOMParser().parseFromString(policy ? policy.createHTML(text) : text, 'text/html');
   for (const part of all(parts)) {
     const fresh = page.getElementById(part.id);
-    if (fresh) patch(part, document.adoptNode(fresh));
+    if (fresh && !(part.dataset.part && part.dataset.part === fresh.dataset.part)) patch(part, document.adoptNode(fresh));
   }
   localTimes();
   settleTabs();

@@ -11,11 +11,23 @@ import msgspec
 
 from ... import _payloads, codec
 from ..._directory import Kind, Stored
-from ...errors import InvalidRequest, Unprocessable
+from ...errors import Conflict, InvalidRequest, Unprocessable
 from ...models import ADMIN
 from .._door import Call, Reply, Route
 
-__all__ = ["Deleted", "Page", "Resource", "asked", "converted", "members_of", "origin", "routes", "whole"]
+__all__ = [
+    "Deleted",
+    "Page",
+    "Resource",
+    "VersionQuery",
+    "asked",
+    "check_version",
+    "converted",
+    "members_of",
+    "origin",
+    "routes",
+    "whole",
+]
 
 
 class Page(msgspec.Struct, kw_only=True):
@@ -30,6 +42,12 @@ class Deleted(msgspec.Struct, kw_only=True):
 
     name: str
     deleted: bool = True
+
+
+class VersionQuery(msgspec.Struct, kw_only=True):
+    """The version that the change was made to: where the document has another by now, nothing is changed (409)."""
+
+    version: int | None = None
 
 
 class Resource:
@@ -71,7 +89,9 @@ class Resource:
         return Reply(codec.encode(self.shown(call, stored)))
 
     async def change(self, call: Call) -> Reply:
-        stored = await call.directory.find(call.project_id, self.kind, call.param("name"))
+        stored = await check_version(
+            call, call.project_id, self.kind, await call.directory.find(call.project_id, self.kind, call.param("name"))
+        )
         changes, ignored = self._read(call)
         for member in self.fixed:
             if member in changes and changes[member] != stored.name:
@@ -96,6 +116,22 @@ class Resource:
             f"{name!r} is not a field of a {self.kind.name}; it was ignored" for name in members if name not in known
         ]
         return {name: value for name, value in members.items() if name in known}, ignored
+
+
+async def check_version(call: Call, project_id: str, kind: Kind, stored: Stored) -> Stored:
+    """The document, where it has the version that the query names, if it names one; what is remembered here may be
+    older than what the caller has seen. Raises Conflict, InvalidRequest."""
+    text = call.query().get("version")
+    if text is None:
+        return stored
+    if not (text.isascii() and text.isdigit()):
+        raise InvalidRequest(f"version: {text!r} is not a version", code="invalid_type", extra={"param": "version"})
+    if text != str(stored.version):
+        await call.directory.refresh()
+        stored = await call.directory.find(project_id, kind, stored.name)
+    if text != str(stored.version):
+        raise Conflict(f"{kind.name} {stored.name!r} was changed by somebody else; read it again")
+    return stored
 
 
 def members_of(call: Call) -> dict[str, Any]:
@@ -147,7 +183,7 @@ def routes(resource: Resource, creates: Any) -> tuple[Route, ...]:
         ),
         Route(
             method="PATCH", path=one, verb=resource.change, scope=ADMIN, summary=f"Change some fields of a {noun}.",
-            takes=resource.takes, gives=resource.gives, errors=(400, *common, 404, 409, 413, 422),
+            query=VersionQuery, takes=resource.takes, gives=resource.gives, errors=(400, *common, 404, 409, 413, 422),
         ),
         Route(
             method="DELETE", path=one, verb=resource.delete, scope=ADMIN, summary=f"Delete a {noun}.",

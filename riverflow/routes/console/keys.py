@@ -11,7 +11,7 @@ from ..._directory import KEY, Stored
 from ...errors import Conflict, Forbidden, NotFound, Unprocessable
 from ...models import ADMIN, SCOPES, ApiKey
 from .._door import Call, Reply, Route
-from ._resource import Deleted, converted, members_of
+from ._resource import Deleted, check_version, converted, members_of
 
 __all__ = ["ROUTES", "project_of"]
 
@@ -45,6 +45,12 @@ class KeyQuery(msgspec.Struct, kw_only=True):
     project: str | None = None
 
 
+class KeyChangeQuery(KeyQuery, kw_only=True):
+    """`version` is the one that the change was made to: where the key has another by now, nothing is changed (409)."""
+
+    version: int | None = None
+
+
 class KeyResponse(msgspec.Struct, kw_only=True):
     """A key as it stands: `hint` is its beginning and its last four characters, `status` one of `active`, `expired`
     and `revoked`, `last_used_at` is up to a minute late."""
@@ -59,6 +65,7 @@ class KeyResponse(msgspec.Struct, kw_only=True):
     expires_at: str | None
     revoked_at: str | None
     last_used_at: str | None
+    version: int
 
 
 class KeyCreated(KeyResponse, kw_only=True):
@@ -81,16 +88,16 @@ async def create(call: Call) -> Reply:
     lasts = _life(request.expires_in, request.expires_in_days)
     expires_at = None if lasts is None else call.directory.now() + lasts
     stored, text = await call.keys.issue(project_id, request.name, _scopes(request.scopes), expires_at)
-    shown = msgspec.structs.asdict(_shown(call, project_id, stored.value, {}))
+    shown = msgspec.structs.asdict(_shown(call, project_id, stored, {}))
     return Reply(codec.encode(KeyCreated(**shown, key=text)), 201)
 
 
 async def read_all(call: Call) -> Reply:
     project_id = await project_of(call, call.query().get("project"))
-    every = [stored.value for stored in (await call.directory.all(project_id, KEY)).values()]
+    every = (await call.directory.all(project_id, KEY)).values()
     used = await call.keys.last_used(project_id)
-    newest = sorted(every, key=lambda key: (key.created_at, key.id), reverse=True)
-    return Reply(codec.encode(KeyPage(data=[_shown(call, project_id, key, used) for key in newest])))
+    newest = sorted(every, key=lambda stored: (stored.value.created_at, stored.name), reverse=True)
+    return Reply(codec.encode(KeyPage(data=[_shown(call, project_id, stored, used) for stored in newest])))
 
 
 async def read(call: Call) -> Reply:
@@ -100,6 +107,7 @@ async def read(call: Call) -> Reply:
 
 async def change(call: Call) -> Reply:
     project_id, stored = await _found(call)
+    stored = await check_version(call, project_id, KEY, stored)
     request: KeyChange = converted(members_of(call), KeyChange, "key")
     if stored.value.revoked_at is not None:
         raise Conflict("the key is revoked, which is for good; make a new one", code="key_revoked")
@@ -154,7 +162,7 @@ async def _found(call: Call) -> tuple[str, Stored]:
 
 async def _reply(call: Call, project_id: str, stored: Stored) -> Reply:
     used = await call.keys.last_used(project_id)
-    return Reply(codec.encode(_shown(call, project_id, stored.value, used)))
+    return Reply(codec.encode(_shown(call, project_id, stored, used)))
 
 
 def _scopes(given: tuple[str, ...]) -> tuple[str, ...]:
@@ -175,7 +183,8 @@ def _life(seconds: float | None, days: int | None) -> float | None:
     return days * DAY if days is not None else seconds
 
 
-def _shown(call: Call, project_id: str, key: ApiKey, used: dict[str, float]) -> KeyResponse:
+def _shown(call: Call, project_id: str, stored: Stored, used: dict[str, float]) -> KeyResponse:
+    key: ApiKey = stored.value
     return KeyResponse(
         id=key.id,
         name=key.name,
@@ -187,6 +196,7 @@ def _shown(call: Call, project_id: str, key: ApiKey, used: dict[str, float]) -> 
         expires_at=_date(key.expires_at),
         revoked_at=_date(key.revoked_at),
         last_used_at=_date(used.get(key.id)),
+        version=stored.version,
     )
 
 
@@ -207,7 +217,7 @@ ROUTES = (
     _route("GET", "/{name}", read, "One API key.", query=KeyQuery, gives=KeyResponse, errors=(401, 403, 404)),
     _route(
         "PATCH", "/{name}", change, "Change the name, scopes or expiry of an API key.",
-        query=KeyQuery, takes=KeyChange, gives=KeyResponse, errors=(400, 401, 403, 404, 409, 413, 422),
+        query=KeyChangeQuery, takes=KeyChange, gives=KeyResponse, errors=(400, 401, 403, 404, 409, 413, 422),
     ),
     _route(
         "POST", "/{name}/revoke", revoke, "From now on the API key lets nobody in.",

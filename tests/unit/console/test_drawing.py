@@ -69,6 +69,15 @@ def test_a_long_idle_stretch_is_cut_and_said_to_be() -> None:
     assert scale.place(302) == 100
 
 
+def test_pauses_of_a_like_length_are_all_cut_so_that_the_work_between_them_is_seen() -> None:
+    """A flow of 3 s, and a webhook tried again after 40 s, 42 s, 2 min and 10 min."""
+    tries = [(2.7, 2.9), (43, 43.3), (85, 85.2), (205, 205.2), (805, 805.2)]
+    scale = Scale([0, 2, 2.7, *(at for each in tries for at in each)], busy=[(0, 2.7), *tries])
+    assert [round(cut.seconds) for cut in scale.cuts] == [40, 42, 120, 600]
+    assert scale.place(2.7) > 30
+    assert len({round(cut.end - cut.start, 6) for cut in scale.cuts}) == 1
+
+
 def test_work_is_never_cut_however_long_it_takes() -> None:
     assert Scale([0, 1, 301, 302], busy=[(0, 302)]).cuts == ()
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from riverflow.console._pulse import Pulse
+from riverflow.errors import Overloaded
 
 pytestmark = pytest.mark.anyio
 
@@ -29,7 +30,7 @@ class Reader:
         self.sent: asyncio.Queue[bytes] = asyncio.Queue()
         self._leave = asyncio.Event()
         self._allowed = allowed
-        self.serving = asyncio.create_task(pulse.serve({}, self._receive, self._send, run_id, self._still))
+        self.serving = asyncio.create_task(pulse.serve({}, self._receive, self._send, run_id, "reader", self._still))
 
     async def _receive(self) -> dict[str, Any]:
         await self._leave.wait()
@@ -103,3 +104,34 @@ async def test_who_may_no_longer_look_is_let_go_at_the_next_heartbeat() -> None:
     await staying.next()
     assert await staying.next() == b": still here\n\n"
     await staying.leave()
+
+
+async def test_nor_is_he_kept_by_much_that_happens() -> None:
+    hub = Hub()
+    pulse = Pulse(hub, 0.5)  # type: ignore[arg-type]
+    reader = Reader(pulse, None, allowed=False)
+    assert hub.told is None
+    await reader.next()
+
+    async def busy() -> None:
+        while not reader.serving.done():
+            assert hub.told is not None
+            hub.told("run")
+            await reader.sent.get()
+
+    writing = asyncio.create_task(busy())
+    try:
+        await asyncio.wait_for(reader.serving, 5)
+    finally:
+        writing.cancel()
+
+
+async def test_one_login_has_so_many_pages_open_and_no_more() -> None:
+    pulse = Pulse(Hub(), 15.0)  # type: ignore[arg-type]
+    readers = [Reader(pulse, None) for _ in range(51)]
+    with pytest.raises(Overloaded, match="open pages"):
+        await asyncio.wait_for(readers[-1].serving, 5)
+    assert pulse.listeners == 50
+    for reader in readers[:-1]:
+        await reader.next()
+        await reader.leave()
