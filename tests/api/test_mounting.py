@@ -119,7 +119,9 @@ def litestar_wrapped(river: Riverflow, story: list[str]) -> Any:
     def litestar_home() -> str:
         return "home"
 
-    return RiverflowMiddleware(Litestar([litestar_home], lifespan=[host_lifespan(story)]), river=river)
+    return RiverflowMiddleware(
+        Litestar([litestar_home], lifespan=[host_lifespan(story)], logging_config=None), river=river
+    )
 
 
 WAYS: list[Build] = [

@@ -62,7 +62,7 @@ def test_it_ends_promptly_with_a_reader_connected(tmp_path: Path, stop: signal.S
         assert process.wait(5) == 0, process.stdout.read() if process.stdout else ""
 
 
-def test_socket_tokens_and_keys_are_masked_in_the_log(tmp_path: Path) -> None:
+def test_tokens_keys_and_approval_links_are_masked_in_the_log(tmp_path: Path) -> None:
     (tmp_path / "riverflow.toml").write_text(CONFIG)
     arguments = ("serve", "--port", "0", "--access-log", "--log-level", "debug")
     with started(tmp_path, *arguments, RIVERFLOW_API_KEY=KEY) as process:
@@ -76,13 +76,16 @@ def test_socket_tokens_and_keys_are_masked_in_the_log(tmp_path: Path) -> None:
         encoded = base64.b64encode(token.encode()).decode().rstrip("=")
         with connect(f"{socket}?vsn=2.0.0", subprotocols=["phoenix", f"base64url.bearer.phx.{encoded}"]):  # type: ignore[list-item]
             pass
+        link = "rap_aLinkThatIsGoodForAnApproval"
+        httpx.get(f"{url}/approve/{link}")
         process.send_signal(signal.SIGTERM)
         told = process.communicate(timeout=10)[0]
     assert "/events?token=***" in told
+    assert "GET /approve/*** HTTP/1.1" in told
     assert "/socket/websocket?token=***&vsn=2.0.0" in told
     assert "GET /socket/websocket?vsn=2.0.0 HTTP/1.1" in told  # uvicorn does tell of requests and their headers
     assert "sec-websocket-protocol: phoenix" in told.lower()
-    for secret in (token, encoded, KEY):
+    for secret in (token, encoded, link, KEY):
         assert secret not in told
 
 

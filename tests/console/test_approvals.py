@@ -331,7 +331,8 @@ async def test_a_page_of_another_origin_decides_nothing_and_no_log_has_the_link(
     [told] = [record.getMessage() for record in caplog.records if record.name == "riverflow.http"]
     assert origin in told
     assert "/approve/***" in told
-    assert url.rpartition("/")[2] not in caplog.text
+    ours = [record.getMessage() for record in caplog.records if record.name.startswith("riverflow")]
+    assert not any(url.rpartition("/")[2] in line for line in ours)  # the visitor's own client may log it
     assert (await desk.one(approval_id))["state"] == "pending"
     mine = await desk.visitor.post(url, form.filled(), origin=url.partition("/approve/")[0])
     assert mine.status == 200

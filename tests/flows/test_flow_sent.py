@@ -53,7 +53,7 @@ async def test_every_header_is_shown_as_it_came_in(tmp_path: Path) -> None:
         page = await seen(world, f"requests/{accepted['channel_id']}")
         assert "Request headers" in page
         assert came[0].headers["x-modelriver-callback-url"] in page
-        assert "Signatures and tokens are not kept" in page
+        assert "Signatures and tokens are redacted" in page
         assert "Request headers" in await seen(world, f"dead-letters/{delivery['id']}")
 
 
