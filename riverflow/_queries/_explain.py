@@ -48,24 +48,24 @@ def span(seconds: float) -> str:
 def _running(record: Record, now: float) -> str:
     run, plan = record.run, record.plan
     stage = plan.pipeline[run.stage]
-    again = f", begun for the {_ordinal(record.attempt)} time" if record.attempt > 1 else ""
+    again = f" (attempt {record.attempt})" if record.attempt > 1 else ""
     if run.generation == 0:
-        return f"Accepted {span(now - run.created_at)} ago; no process has had room for it yet."
+        return f"Queued for {span(now - run.created_at)}: no process has had room for it yet."
     if run.deadline_at is not None:
-        handler, left = f"the handler of {stage.event!r}", run.deadline_at - now
+        handler, left = f"the handler for {stage.event}", run.deadline_at - now
         if left <= 0:
-            return f"At {stage.name!r}{again}: {handler} is overdue by {span(-left)}; the run is about to be timed out."
-        return f"At {stage.name!r}{again}: {handler} is at work, {span(left)} left."
+            return f"In {stage.name}{again}: {handler} is {span(-left)} overdue; the request is about to time out."
+        return f"In {stage.name}{again}: {handler} is running, {span(left)} left."
     if stage.kind == GENERATE:
         asked = f"{plan.provider}/{plan.model}" if plan.model else plan.provider
         spare = len(plan.fallbacks)
         fallbacks = f" ({spare} fallback{'s' * (spare > 1)} behind it)" if spare else ""
         return (
-            f"At {stage.name!r}{again}: {asked}{fallbacks} is being asked; one attempt may take up to "
-            f"{span(plan.provider_timeout)}."
+            f"In {stage.name}{again}: waiting for {asked}{fallbacks}; "
+            f"an attempt may take up to {span(plan.provider_timeout)}."
         )
     limit = f"; it may take up to {span(stage.timeout)}" if stage.timeout else ""
-    return f"At {stage.name!r} (a stage of kind {stage.kind!r}){again}{limit}."
+    return f"In {stage.name}{again}: a stage of kind {stage.kind} is running{limit}."
 
 
 # Waiting for an answer -------------------------------------------------------------------------------------
@@ -80,46 +80,46 @@ def _waiting(record: Record, deliveries: Sequence[DeliveryShown], now: float) ->
     if stage.kind == APPROVAL:
         return _held(record, stage, left, now)
     if left <= 0:
-        return f"The callback for {stage.name!r} is overdue by {span(-left)}; the run is about to be timed out."
+        return f"The callback for {_event(stage)} is {span(-left)} overdue; the request is about to time out."
     until = f"{span(left)} left"
     owed = [each for each in deliveries if each.stage == stage.name and each.type == "task.ai_generated"]
-    return f"Waiting for the answer to {_event(stage)}, {until}: {_how_told(owed, now)}."
+    return f"Awaiting the callback for {_event(stage)}, {until}: {_how_told(owed, now)}."
 
 
 def _held(record: Record, stage: Stage, left: float, now: float) -> str:
     """Waiting for a person."""
     then = {"approve": "is approved as it is", "fail": "fails"}.get(stage.on_timeout or "", "is rejected")
     if left <= 0:
-        return f"Nobody has decided on {stage.name!r} in time; the run {then} in a moment."
+        return f"Nobody has decided on {stage.name} in time; the request {then} in a moment."
     since = record.run.summary.approval
-    asked = f", which was asked for {span(now - since)} ago" if since is not None else ""
-    return f"Waiting for a person's decision on {stage.name!r}{asked}; in {span(left)} it {then} without one."
+    asked = f", requested {span(now - since)} ago" if since is not None else ""
+    return f"Awaiting approval in {stage.name}{asked}; without a decision it {then} in {span(left)}."
 
 
 def _how_told(owed: Sequence[DeliveryShown], now: float) -> str:
     """What became of the telling: the most hopeful of the deliveries counts."""
     if not owed:
-        return "no handler and no enabled webhook endpoint takes it, so only a callback can go on with it"
+        return "no handler and no enabled webhook endpoint takes it, so somebody else has to call back"
     for each in owed:
         if each.status == "delivered":
             at = each.attempts[-1].at if each.attempts else each.created_at
             if each.in_process:
-                return f"the handler has taken it {span(now - at)} ago and answers later, through the callback URL"
+                return f"the handler took it {span(now - at)} ago and answers later, through the callback URL"
             return f"{each.url} acknowledged the webhook {span(now - at)} ago and has not called back yet"
     for each in owed:
         if each.status == "pending":
             return _being_told(each, now)
     worst = owed[-1]
-    return f"{_whom(worst)} could not be told ({_reason(worst)}), and nobody else is"
+    return f"delivery to {_whom(worst)} failed ({_reason(worst)}), and nobody else is told"
 
 
 def _being_told(each: DeliveryShown, now: float) -> str:
     if not each.attempts:
-        return f"{_whom(each)} is being told" if not each.in_process else "its handler is at work"
-    due = f"the next attempt is in {span(each.due_at - now)}" if each.due_at > now else "the next attempt is due"
+        return f"delivering to {_whom(each)}" if not each.in_process else "its handler is running"
+    due = f"next attempt in {span(each.due_at - now)}" if each.due_at > now else "the next attempt is due"
     times = len(each.attempts)
     failed = "once" if times == 1 else f"{times} times"
-    return f"{_whom(each)} has failed {failed} ({_reason(each)}); {due}"
+    return f"delivery to {_whom(each)} failed {failed} ({_reason(each)}), {due}"
 
 
 # Ended -----------------------------------------------------------------------------------------------------
@@ -133,8 +133,8 @@ def _went_well(record: Record) -> str:
     after = f" after {failed} failed attempt{'s' * (failed > 1)}" if failed else ""
     answered = [receipt.stage for receipt in record.receipts]
     parts = [f"answered by {maker}{after}"] if record.generated is not None and maker else []
-    parts += [f"{stage!r} was answered" for stage in answered]
-    return f"Done in {took}" + (f": {', '.join(parts)}" if parts else "")
+    parts += [f"{stage} completed" for stage in answered]
+    return f"Completed in {took}" + (f": {', '.join(parts)}" if parts else "")
 
 
 def _failed(record: Record, failure: Failed | None) -> str:
@@ -142,9 +142,9 @@ def _failed(record: Record, failure: Failed | None) -> str:
     after = span((run.finished_at or run.created_at) - run.created_at)
     code = failure.code if failure is not None else run.summary.error or "error"
     if code == "cancelled":
-        return f"Cancelled {after} after it was accepted, at {run.stage!r}"
+        return f"Cancelled in {run.stage} after {after}"
     said = f": {failure.message.rstrip('.')}" if failure is not None and failure.message else ""
-    return f"Failed at {run.stage!r} after {after} ({code}){said}"
+    return f"Failed in {run.stage} after {after} ({code}){said}"
 
 
 def _told(deliveries: Sequence[DeliveryShown], now: float) -> str:
@@ -155,7 +155,7 @@ def _told(deliveries: Sequence[DeliveryShown], now: float) -> str:
         return _being_told(owed[0], now) + _others(len(owed) - 1)
     dead = [each for each in results if each.status in ("dead", "expired")]
     if dead:
-        return f"{_whom(dead[0])} could not be told of it ({_reason(dead[0])})" + _others(len(dead) - 1)
+        return f"delivery to {_whom(dead[0])} failed ({_reason(dead[0])})" + _others(len(dead) - 1)
     return ""
 
 
@@ -167,11 +167,11 @@ def _others(number: int) -> str:
 
 
 def _whom(each: DeliveryShown) -> str:
-    return f"the handler for {each.url.removeprefix('local:')!r}" if each.in_process else each.url
+    return f"the handler for {each.url.removeprefix('local:')}" if each.in_process else each.url
 
 
 def _event(stage: Stage) -> str:
-    return f"{stage.event_name!r} (stage {stage.name!r})" if stage.event_name else f"{stage.name!r}"
+    return f"{stage.event_name} (stage {stage.name})" if stage.event_name else stage.name
 
 
 def _reason(each: DeliveryShown) -> str:
@@ -181,8 +181,3 @@ def _reason(each: DeliveryShown) -> str:
     if last.status is not None and last.error is None:
         return f"HTTP {last.status}"
     return last.message or last.error or each.status
-
-
-def _ordinal(number: int) -> str:
-    ending = "th" if 10 < number % 100 < 14 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return f"{number}{ending}"

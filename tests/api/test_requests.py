@@ -175,7 +175,7 @@ async def test_reading_needs_a_key(desk: Desk, path: str) -> None:
 async def test_one_request_is_shown_whole(desk: Desk) -> None:
     channel_id = await waiting(desk)
     body = (await desk.client.get(f"/v1/requests/{channel_id}")).json()
-    assert body["why"].startswith("Waiting for the answer to 'new_movie' (stage 'enrich'), 5 min left: no handler")
+    assert body["why"].startswith("Awaiting the callback for new_movie (stage enrich), 5 min left: no handler")
     assert [(stage["name"], stage["state"]) for stage in body["stages"]] == [
         ("generate", "done"),
         ("enrich", "waiting"),

@@ -156,7 +156,7 @@ async def test_from_the_request_to_its_decision(page: Page, scene: Scene) -> Non
     approval_id = await hold(scene)
     run = (await one(scene, approval_id))["channel_id"]
     await page.goto(f"{scene.console}requests/{run}")
-    await expect(page.locator("#why")).to_contain_text("Waiting for a person's decision on 'review'")
+    await expect(page.locator("#why")).to_contain_text("Awaiting approval in review")
     await page.get_by_role("link", name="Review approval").click()
     await page.get_by_role("button", name="Approve").click()
     await page.goto(f"{scene.console}requests/{run}")

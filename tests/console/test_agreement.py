@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from riverflow import Endpoint, Workflow
+from riverflow import Endpoint, Stage, Workflow
 from riverflow.console.pages import PAGES
 from riverflow.retry import RetryPolicy
 from riverflow.testing import FakeClock
@@ -24,10 +24,12 @@ from .visitor import Seen, Visitor, open_console
 
 pytestmark = pytest.mark.anyio
 
+REVIEWED = (Stage(name="generate", kind="generate"), Stage.approval("review"), Stage(name="finalise", kind="finalise"))
 WORKFLOWS = [
     Workflow(name="plain", provider="echo", template="hello", description="says hello"),
     Workflow(name="film", provider="echo", template="hello", event_name="film", disabled=False),
     Workflow(name="off", provider="echo", disabled=True),
+    Workflow(name="held", provider="echo", pipeline=REVIEWED),
 ]
 NOWHERE = Endpoint(url="http://127.0.0.1:18999/hook", secret="whsec_YWdyZWVtZW50YWdyZWVtZW50YWdyZWVtZW50YWdyZWU=",
                    events=("task.completed",), retry=RetryPolicy(delays=(0,)))  # fmt: skip
@@ -59,6 +61,8 @@ async def both(path: Path) -> AsyncIterator[Both]:
             opened.runs.append((await api.post("/v1/ai/async", json=asked)).json()["channel_id"])
             await ended(api, opened.runs[-1])
             await clock.advance(1)
+        for _ in range(2):
+            await api.post("/v1/ai/async", json={"workflow": "held", "test_mode": True})
         tried = {"request": {"workflow": "film"}}
         opened.runs.append((await api.post("/v1/playground", json=tried)).json()["channel_id"])
         await api.post("/console/key", json={"name": "one", "scopes": ["read"]})
@@ -100,12 +104,21 @@ async def test_every_page_answers(tmp_path: Path) -> None:
 async def test_lists_show_what_the_api_lists(tmp_path: Path) -> None:
     async with both(tmp_path) as opened:
         see, ask = opened.visitor.see, opened.ask
-        for query in ("", "?tag=pg", "?tag=all", "?status=success", "?q=user_id%3Du1"):
+        began = (await ask(f"/v1/requests/{opened.runs[1]}"))["created_at"]
+        taken: set[int] = set()
+        for query in ("", "?tag=pg", "?tag=pg_test_mode", "?tag=all", "?status=success", "?q=user_id%3Du1",
+                      "?provider=echo", "?provider=nobody", "?model=nothing", "?event_name=film&tag=all",
+                      "?workflow=plain", f"?since={began}", f"?until={began}", f"?since={began}&until={began}"):  # fmt: skip
             asked = query.replace("q=user_id", "customer=user_id")
             listed = [each["channel_id"] for each in (await ask(f"/v1/requests{asked}"))["data"]]
             assert keys_of(await see(f"requests{query}")) == listed
+            taken.add(len(listed))
+        assert {0, 1, 2, 3, 6} <= taken, "each filter ought to take some and leave some"
         letters = [each["id"] for each in (await ask("/v1/deliveries?status=dead,expired"))["data"]]
         assert keys_of(await see("dead-letters")) == letters
+        approvals = [each["id"] for each in (await ask("/v1/approvals"))["data"]]
+        assert keys_of(await see("approvals")) == approvals
+        assert len(approvals) == 2
         for page, path, name in (("workflows", "workflow", "name"), ("structured-outputs", "structured_output", "name"),
                                  ("webhooks", "webhook", "id"), ("keys", "key", "id")):  # fmt: skip
             listed = [each[name] for each in (await ask(f"/console/{path}"))["data"]]

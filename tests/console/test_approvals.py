@@ -139,7 +139,7 @@ async def test_what_waits_is_listed_and_counted(desk: Desk) -> None:
     assert "3 waiting" in page.text
     assert [link for link in page.links if "apr_" in link] == [f"./approvals/{each}" for each in ids[::-1]]
     assert "u2" in page.text
-    assert "3 awaiting approval" in (await desk.visitor.see()).text
+    assert "3 approvals" in (await desk.visitor.see()).text
     assert "Awaiting approval" in (await desk.visitor.see("requests")).text
     other = await desk.visitor.see("settings")  # the rail says so on every page
     (tally,) = [given for _, given in other.tags if given.get("id") == "tally-approvals"]

@@ -498,6 +498,35 @@ async def test_the_overview_counts_as_the_api_does(working: Working) -> None:
         assert (await visitor.see(f"?period={period}")).status == 200
 
 
+async def test_the_overview_groups_failures_by_their_cause(working: Working) -> None:
+    visitor, client, river = working
+    for mood in ("bad", "good", "bad"):
+        newest = await run_through(river, client, customer_data={"mood": mood})
+    page = await visitor.see("")
+    assert "too_old 2 × in_code" in page.text
+    assert [link.rpartition("/")[2] for link in page.links if link.startswith("./requests/0")] == [newest]
+
+
+async def test_a_success_that_somebody_has_not_got_asks_for_a_look(tmp_path: Path) -> None:
+    async with receiving() as (receiver, url):
+        river = river_of(
+            tmp_path, retry="fast", workflows=[Workflow(name="in_code", provider="echo", template="hello")]
+        )
+        async with served(river) as origin, visiting(origin) as visitor, api_of(visitor) as client:
+            await visitor.log_in()
+            await client.post("/console/webhook", json={"url": url, "events": ["task.completed"]})
+            for status, tone in ((200, "ok"), (410, "warn")):
+                receiver.status = status
+                run_id = await run_through(river, client)
+                async with client.stream("GET", f"/v1/ai/{run_id}/timeline/events") as stream:
+                    async for line in stream.aiter_lines():
+                        if line.startswith("event: delivery.attempted"):
+                            break
+                page = await visitor.see(f"requests/{run_id}")
+                assert {"class": f"why {tone}"} in [dict(given) for tag, given in page.tags if tag == "p"]
+                assert (f"delivery to {url} failed (HTTP 410)." in page.text) == (status == 410)
+
+
 async def test_requests_are_filtered_by_all_that_the_form_has(tmp_path: Path) -> None:
     """Event name, provider, model and exact times, in the form as over the API; what is chosen stays to be seen."""
     clock = FakeClock()

@@ -227,7 +227,7 @@ async def test_every_attempt_of_a_delivery_is_shown(tmp_path: Path) -> None:
         accepted = await world.submit()
         await world.wrote(accepted, "delivery.attempted")
         why = (await row(world, accepted))["why"]
-        assert "has failed once (HTTP 500); the next attempt is in 5 s." in why
+        assert "failed once (HTTP 500), next attempt in 5 s." in why
         await world.clock.advance(5)
         await world.ended(accepted)
         await world.wrote(accepted, "delivery.attempted", 2)
@@ -246,4 +246,4 @@ async def test_every_attempt_of_a_delivery_is_shown(tmp_path: Path) -> None:
         assert [(each["stage"], each["form"], each["via"]) for each in shown["receipts"]] == [
             ("enrich", "success", "callback")
         ]
-        assert shown["why"] == "Done in 5 s: answered by scripted/gpt-4o, 'enrich' was answered."
+        assert shown["why"] == "Completed in 5 s: answered by scripted/gpt-4o, enrich completed."

@@ -85,7 +85,7 @@ async def test_while_it_is_at_work_the_page_says_so(tmp_path: Path) -> None:
         found = await shown(world, accepted)
         worker.released.set()
         assert await world.ended(accepted) == "run.completed"
-    assert found["why"] == f"At 'enrich': the handler of {EVENT!r} is at work, 20 s left."
+    assert found["why"] == f"In enrich: the handler for {EVENT} is running, 20 s left."
     (told,) = found["deliveries"]
     assert (told["status"], told["attempts"], told["owed"]) == ("pending", [], False)
     assert [stage["state"] for stage in found["stages"]] == ["done", "running", "ahead"]

@@ -43,8 +43,8 @@ async def test_the_backend_is_simulated_after_a_second_and_a_half(tmp_path: Path
         said = await world.wrote(accepted, "stage.progress")
         assert (said["message"], said["stage"], said["event_name"]) == ("Simulating backend callback", "enrich", EVENT)
         body = await shown(world, accepted)
-        assert body["why"] == (
-            f"Simulating backend callback for {EVENT!r} (stage 'enrich'): the playground answers in 1.5 s."
+        assert (
+            body["why"] == f"Simulating backend callback for {EVENT} (stage enrich): the playground answers in 1.5 s."
         )
         assert (body["status"], body["tag"], body["simulated"]) == ("ai_generated", "pg", True)
         await world.clock.advance(1.4)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from ..._queries import DEFAULT_TAGS, Period, Stats
+from ..._queries import DEFAULT_TAGS, Period, RequestRow, Stats
 from ...models import RunFilter
 from .._answers import Answer, Page
 from .._charts import Column, Line, ceiling
@@ -22,7 +24,16 @@ _PERIODS: Final = {
     "30d": ("Month", 30 * 86_400.0, 86_400, "%d %b"),
 }
 _GOOD = ("success", "completed")
-_FAILURES = 6
+_FAILURES = 100  # the latest that are looked at
+_CAUSES = 6  # and how many causes of them are shown
+
+
+@dataclass(slots=True)
+class Cause:
+    """Failures that have workflow and error code in common; `latest` is the newest of them."""
+
+    latest: RequestRow
+    times: int = 1
 
 
 async def index(visit: Visit) -> Answer:
@@ -37,13 +48,25 @@ async def index(visit: Visit) -> Answer:
     newest = await house.queries.requests(visit.project_id, RunFilter(), limit=1)
     facts = {
         "overview": overview,
-        "failures": failures.data,
+        "causes": _causes(failures.data)[:_CAUSES],
+        "looked_at": len(failures.data),
         "empty": not newest.data,
         "period": period,
         "periods": {name: each[0] for name, each in _PERIODS.items()},
         **_charts(overview.stats, form),
     }
     return Page("overview.html", facts)
+
+
+def _causes(newest_first: Iterable[RequestRow]) -> list[Cause]:
+    """One after another as they were last seen."""
+    causes: dict[tuple[str, str | None], Cause] = {}
+    for row in newest_first:
+        if (cause := causes.get((row.workflow, row.error))) is not None:
+            cause.times += 1
+        else:
+            causes[row.workflow, row.error] = Cause(row)
+    return list(causes.values())
 
 
 def _charts(stats: Stats, form: str) -> dict[str, Any]:

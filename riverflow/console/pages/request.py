@@ -82,6 +82,15 @@ def _id(visit: Visit) -> str:
     return channel_id
 
 
+def _tone(detail: RequestDetail) -> str:
+    """How the request stands; one that went well and whose result somebody has not got asks for a look."""
+    tone = TONES.get(detail.row.status, "idle")
+    undelivered = any(
+        each.status in ("dead", "expired") or (each.status == "pending" and each.attempts) for each in detail.deliveries
+    )
+    return "warn" if tone == "ok" and undelivered else tone
+
+
 async def _page(visit: Visit, error: RequestError | None = None) -> Page:
     house = visit.house
     detail = await house.queries.request(visit.project_id, _id(visit))
@@ -90,7 +99,7 @@ async def _page(visit: Visit, error: RequestError | None = None) -> Page:
         "detail": detail,
         "row": detail.row,
         "words": WORDS,
-        "tone": TONES.get(detail.row.status, "idle"),
+        "tone": _tone(detail),
         "timeline": timeline_of(detail, now),
         "story": story_of(detail),
         "documents": _documents(detail),

@@ -69,95 +69,94 @@ RESULT = {"type": "task.completed", "stage": "finalise"}
         (
             record("generate", "running", generation=0),
             (),
-            "Accepted 1 min 40 s ago; no process has had room for it yet.",
+            "Queued for 1 min 40 s: no process has had room for it yet.",
         ),
         (
             record("generate", "running"),
             (),
-            "At 'generate': openai/gpt-4o is being asked; one attempt may take up to 5 min.",
+            "In generate: waiting for openai/gpt-4o; an attempt may take up to 5 min.",
         ),
         (
             record("generate", "running", generation=3, plan={"fallbacks": (Fallback(provider="x", model="y"),)}),
             (),
-            "At 'generate', begun for the 3rd time: openai/gpt-4o (1 fallback behind it) is being asked; one attempt "
-            "may take up to 5 min.",
+            "In generate (attempt 3): waiting for openai/gpt-4o (1 fallback behind it); an attempt may take up to 5 min.",
         ),
         (
             record("shape", "running", "ai_generated"),
             (),
-            "At 'shape' (a stage of kind 'markdown'); it may take up to 30 s.",
+            "In shape: a stage of kind markdown is running; it may take up to 30 s.",
         ),
         (
             record("enrich", "running", "ai_generated", deadline_at=NOW + 60),
             (delivery("pending", url="local:made", owed=False),),
-            "At 'enrich': the handler of 'made' is at work, 1 min left.",
+            "In enrich: the handler for made is running, 1 min left.",
         ),
         (
             record("enrich", "running", "ai_generated", deadline_at=NOW - 2),
             (),
-            "At 'enrich': the handler of 'made' is overdue by 2 s; the run is about to be timed out.",
+            "In enrich: the handler for made is 2 s overdue; the request is about to time out.",
         ),
         (
             WAITING,
             (),
-            "Waiting for the answer to 'made' (stage 'enrich'), 1 min left: no handler and no enabled webhook endpoint "
-            "takes it, so only a callback can go on with it.",
+            "Awaiting the callback for made (stage enrich), 1 min left: no handler and no enabled webhook endpoint "
+            "takes it, so somebody else has to call back.",
         ),
         (
             WAITING,
             (delivery("pending"),),
-            f"Waiting for the answer to 'made' (stage 'enrich'), 1 min left: {URL} is being told.",
+            f"Awaiting the callback for made (stage enrich), 1 min left: delivering to {URL}.",
         ),
         (
             WAITING,
             (delivery("pending", url="local:made"),),
-            "Waiting for the answer to 'made' (stage 'enrich'), 1 min left: its handler is at work.",
+            "Awaiting the callback for made (stage enrich), 1 min left: its handler is running.",
         ),
         (
             WAITING,
             (delivery("pending", attempt(), attempt(status=None, error="timeout", message="no answer within 30 s")),),
-            f"Waiting for the answer to 'made' (stage 'enrich'), 1 min left: {URL} has failed 2 times (no answer "
-            "within 30 s); the next attempt is in 25 s.",
+            f"Awaiting the callback for made (stage enrich), 1 min left: delivery to {URL} failed 2 times (no answer "
+            "within 30 s), next attempt in 25 s.",
         ),
         (
             WAITING,
             (delivery("dead", attempt("dead")), delivery("delivered", attempt("delivered", status=200))),
-            f"Waiting for the answer to 'made' (stage 'enrich'), 1 min left: {URL} acknowledged the webhook 10 s ago "
+            f"Awaiting the callback for made (stage enrich), 1 min left: {URL} acknowledged the webhook 10 s ago "
             "and has not called back yet.",
         ),
         (
             WAITING,
             (delivery("delivered", attempt("delivered", status=None), url="local:made"),),
-            "Waiting for the answer to 'made' (stage 'enrich'), 1 min left: the handler has taken it 10 s ago and "
+            "Awaiting the callback for made (stage enrich), 1 min left: the handler took it 10 s ago and "
             "answers later, through the callback URL.",
         ),
         (
             WAITING,
             (delivery("dead", attempt("dead", status=410)),),
-            f"Waiting for the answer to 'made' (stage 'enrich'), 1 min left: {URL} could not be told (HTTP 410), and "
-            "nobody else is.",
+            f"Awaiting the callback for made (stage enrich), 1 min left: delivery to {URL} failed (HTTP 410), and "
+            "nobody else is told.",
         ),
         (
             record("enrich", "waiting", "ai_generated", deadline_at=NOW - 2),
             (),
-            "The callback for 'enrich' is overdue by 2 s; the run is about to be timed out.",
+            "The callback for made (stage enrich) is 2 s overdue; the request is about to time out.",
         ),
-        (DONE, (), "Done in 2.5 s: answered by openai/o3, 'enrich' was answered."),
+        (DONE, (), "Completed in 2.5 s: answered by openai/o3, enrich completed."),
         (
             DONE,
             (delivery("pending", attempt(), due_at=NOW - 1, **RESULT), delivery("pending", **RESULT)),
-            f"Done in 2.5 s: answered by openai/o3, 'enrich' was answered; {URL} has failed once (HTTP 500); the next "
-            "attempt is due (and 1 other).",
+            f"Completed in 2.5 s: answered by openai/o3, enrich completed; delivery to {URL} failed once (HTTP 500), "
+            "the next attempt is due (and 1 other).",
         ),
         (
             DONE,
             (delivery("delivered"), delivery("dead", attempt("dead"), **RESULT)),
-            f"Done in 2.5 s: answered by openai/o3, 'enrich' was answered; {URL} could not be told of it (HTTP 500).",
+            f"Completed in 2.5 s: answered by openai/o3, enrich completed; delivery to {URL} failed (HTTP 500).",
         ),
         (
             record("generate", "done", "error", finished_at=NOW - 99),
             (),
-            "Failed at 'generate' after 1 s (timeout): no answer within 300 s.",
+            "Failed in generate after 1 s (timeout): no answer within 300 s.",
         ),
     ],
 )
@@ -177,19 +176,19 @@ def test_what_failed_before_the_answer_is_said() -> None:
 def test_a_cancelled_run_says_so() -> None:
     at = record("generate", "done", "error", finished_at=NOW)
     assert explain(at, (), Failed(code="cancelled", message="The run was cancelled"), NOW) == (
-        "Cancelled 1 min 40 s after it was accepted, at 'generate'."
+        "Cancelled in generate after 1 min 40 s."
     )
 
 
 def test_a_failure_whose_entry_is_out_of_sight_is_known_by_its_summary() -> None:
     at = record("enrich", "done", "error", finished_at=NOW, summary=Summary(error="callback_timeout"))
-    assert explain(at, (), None, NOW) == "Failed at 'enrich' after 1 min 40 s (callback_timeout)."
+    assert explain(at, (), None, NOW) == "Failed in enrich after 1 min 40 s (callback_timeout)."
 
 
 def test_what_users_supply_stands_as_they_wrote_it() -> None:
     evil = "<script>alert(1)</script>"
     at = record("generate", "running", plan={"model": evil})
-    assert f"openai/{evil} is being asked" in explain(at, (), None, NOW)
+    assert f"waiting for openai/{evil};" in explain(at, (), None, NOW)
     assert from_python(evil)  # text it stays: whoever shows it escapes it
 
 
