@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-__all__ = ["ago", "clock_time", "count", "day_time", "duration", "iso", "percent", "short_id", "size"]
+__all__ = ["ago", "clock_time", "count", "day_time", "duration", "iso", "percent", "segment", "short_id", "size"]
 
 _UNITS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"))
 
@@ -91,3 +91,8 @@ def size(length: int) -> str:
 def short_id(text: str) -> str:
     """The end of an id: of a UUIDv7 that is what differs between two of one moment."""
     return text[-8:]
+
+
+def segment(name: str) -> str:
+    """What stands for a name in the path of its page: `new` is the page for a new one, and no name has a `~`."""
+    return "~new" if name == "new" else name

@@ -65,7 +65,15 @@ class House(msgspec.Struct, kw_only=True):
         except StoreError:
             return {}
 
-    async def ask(self, visit: Visit, method: str, path: str, body: Any = None, **params: str) -> Any:
+    async def ask(
+        self,
+        visit: Visit,
+        method: str,
+        path: str,
+        body: Any = None,
+        query: Mapping[str, str] | None = None,
+        **params: str,
+    ) -> Any:
         """What the HTTP API answers this visitor. Raises RequestError."""
         assert visit.who is not None
-        return await self.api.ask(visit.who, visit.scope, method, path, body, None, **params)
+        return await self.api.ask(visit.who, visit.scope, method, path, body, query, **params)

@@ -91,7 +91,7 @@ async def answers_to_forms(page: Page, scene: Scene, axe: str) -> dict[str, list
         await page.goto(scene.console + path)
         found[path] = await findings(page, axe)
     await pressed("dead-letters", "Replay all matching", ".confirm")
-    await page.get_by_role("button", name="Send all").click()
+    await page.get_by_role("button", name="Replay all").click()
     await expect(page.locator("#said")).to_be_visible()
     found["sent again"] = await findings(page, axe)
     await page.goto(scene.console + "keys/new")

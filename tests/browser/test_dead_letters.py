@@ -52,7 +52,7 @@ async def test_he_finds_out_why_and_sends_one_again(page: Page, scene: Scene) ->
     scene.backend.down = False
     await page.get_by_role("button", name="Replay").click()
     await expect(page.locator("h1 + .pill")).to_have_text("Delivered")
-    await expect(page.locator("#attempts")).to_contain_text("Sent again")
+    await expect(page.locator("#attempts")).to_contain_text("Replayed")
     await expect(page.locator("#attempts summary").first).to_contain_text("HTTP 200")
     await page.goto(scene.console + "dead-letters")
     await expect(page.get_by_text("No dead letters")).to_be_visible()
@@ -65,7 +65,7 @@ async def test_he_sends_some_and_then_all_again(page: Page, scene: Scene) -> Non
     rows = page.locator("tbody tr")
     await expect(rows).to_have_count(4)
     await page.get_by_role("button", name="Replay selected").click()
-    await expect(page.get_by_role("alert")).to_contain_text("Select what is to be sent again")
+    await expect(page.get_by_role("alert")).to_contain_text("Select at least one dead letter")
     await page.get_by_label("Select all on this page").check()
     await expect(page.get_by_role("checkbox", checked=True)).to_have_count(5)
     await page.get_by_label("Select all on this page").uncheck()
@@ -73,15 +73,15 @@ async def test_he_sends_some_and_then_all_again(page: Page, scene: Scene) -> Non
     await rows.nth(1).get_by_role("checkbox").check()
     scene.backend.down = False
     await page.get_by_role("button", name="Replay selected").click()
-    await expect(page.locator("#said")).to_contain_text("2 are sent again now.")
+    await expect(page.locator("#said")).to_contain_text("2 queued for replay.")
     await expect(rows).to_have_count(2)
     await page.get_by_role("button", name="Replay all matching").click()
     await page.get_by_role("link", name="Cancel").click()
     await expect(page.get_by_label("Any time")).to_have_value("24h")
     await expect(rows).to_have_count(2)
     await page.get_by_role("button", name="Replay all matching").click()
-    await page.get_by_role("button", name="Send all").click()
-    await expect(page.locator("#said")).to_contain_text("2 are sent again now.")
+    await page.get_by_role("button", name="Replay all").click()
+    await expect(page.locator("#said")).to_contain_text("2 queued for replay.")
     await expect(page.locator("#list")).to_contain_text("No dead letter matches")
 
 

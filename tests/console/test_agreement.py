@@ -106,9 +106,12 @@ async def test_lists_show_what_the_api_lists(tmp_path: Path) -> None:
         see, ask = opened.visitor.see, opened.ask
         began = (await ask(f"/v1/requests/{opened.runs[1]}"))["created_at"]
         taken: set[int] = set()
-        for query in ("", "?tag=pg", "?tag=pg_test_mode", "?tag=all", "?status=success", "?q=user_id%3Du1",
-                      "?provider=echo", "?provider=nobody", "?model=nothing", "?event_name=film&tag=all",
-                      "?workflow=plain", f"?since={began}", f"?until={began}", f"?since={began}&until={began}"):  # fmt: skip
+        queries = (
+            "", "?tag=pg", "?tag=pg_test_mode", "?tag=all", "?status=success", "?q=user_id%3Du1", "?provider=echo",
+            "?provider=nobody", "?model=nothing", "?event_name=film&tag=all", "?workflow=plain", f"?since={began}",
+            f"?until={began}", f"?since={began}&until={began}",
+        )  # fmt: skip
+        for query in queries:
             asked = query.replace("q=user_id", "customer=user_id")
             listed = [each["channel_id"] for each in (await ask(f"/v1/requests{asked}"))["data"]]
             assert keys_of(await see(f"requests{query}")) == listed
@@ -124,6 +127,18 @@ async def test_lists_show_what_the_api_lists(tmp_path: Path) -> None:
             listed = [each[name] for each in (await ask(f"/console/{path}"))["data"]]
             assert sorted(keys_of(await see(page))) == sorted(listed)
             assert listed
+
+
+async def test_an_endpoint_shows_its_latest_deliveries(tmp_path: Path) -> None:
+    async with both(tmp_path) as opened:
+        [endpoint] = (await opened.ask("/console/webhook"))["data"]
+        sent = [each["id"] for each in (await opened.ask(f"/v1/deliveries?endpoint={endpoint['id']}"))["data"]]
+        assert len(sent) == 3
+        one = await opened.visitor.see(f"webhooks/{endpoint['id']}")
+        assert re.findall(r"dead-letters/(msg_\w+)", one.html) == sent
+        assert one.html.count("</svg>Dead</span>") == 3
+        every = await opened.visitor.see("webhooks")
+        assert re.findall(r"dead-letters/(msg_\w+)", every.html) == sent[:1]
 
 
 async def test_a_request_shows_what_the_api_says_of_it(tmp_path: Path) -> None:

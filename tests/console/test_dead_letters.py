@@ -137,10 +137,10 @@ async def test_some_are_sent_again_and_the_rest_stays(tmp_path: Path) -> None:
         stage.receiver.down = False
         page = await stage.visitor.see("dead-letters")
         none = await pressed(stage, page, act="selected")
-        assert (none.status, "Select what is to be sent again" in none.text) == (400, True)
+        assert (none.status, "Select at least one dead letter" in none.text) == (400, True)
         said = await pressed(stage, page, act="selected", id=[*dead[:2], dead[0], "msg_gone"])
         assert_clean(said)
-        assert "2 are sent again now." in said.text
+        assert "2 queued for replay." in said.text
         assert "there is no such delivery" in said.text
         assert {each["id"] for each in await stage.until(2, status="delivered")} == set(dead[:2])
         assert {each["id"] for each in await stage.listed(status="dead")} == set(dead[2:])
@@ -158,16 +158,16 @@ async def test_all_that_a_filter_takes_are_sent_again(tmp_path: Path) -> None:
         page = await stage.visitor.see(f"dead-letters?endpoint={second}")
         asked = await pressed(stage, page, act="all", url=f"{stage.url}/other")
         assert_clean(asked)
-        assert "All dead letters that match the filter are sent again, up to 1,000 of the newest, to http" in asked.text
+        assert "All dead letters that match the filter are replayed, up to 1,000 of the newest, to http" in asked.text
         assert any(f"endpoint={second}" in link for link in asked.links), "the way back keeps the filter"
         assert len(await stage.listed(status="dead")) == 6, "one click sends nothing"
         said = await sure(stage, asked)
-        assert "3 are sent again now." in said.text
+        assert "3 queued for replay." in said.text
         assert "endpoint=" in said.url
         assert {each["id"] for each in await stage.until(3, status="delivered")} == mine
         assert len(stage.receiver.keys["/other"]) == 3
         rest = await sure(stage, await pressed(stage, await stage.visitor.see("dead-letters?since=24h"), act="all"))
-        assert "3 are sent again now." in rest.text
+        assert "3 queued for replay." in rest.text
         await stage.until(6, status="delivered")
 
 
@@ -177,12 +177,12 @@ async def test_what_cannot_be_sent_is_said(tmp_path: Path) -> None:
         await stage.api.patch(f"/console/webhook/{stage.endpoint}", json={"enabled": False})
         page = await stage.visitor.see("dead-letters")
         said = await sure(stage, await pressed(stage, page, act="all"))
-        assert "Nothing was sent again." in said.text
+        assert "Nothing was replayed." in said.text
         assert "is disabled; enable it" in said.text
         wrong = await sure(stage, await pressed(stage, page, act="all", url="nonsense"))
         assert wrong.status == 422
         elsewhere = await sure(stage, await pressed(stage, page, act="all", url=f"{stage.url}/other"))
-        assert "2 are sent again now." in elsewhere.text
+        assert "2 queued for replay." in elsewhere.text
 
 
 async def test_how_many_reasons_are_left_out_is_said(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ async def test_how_many_reasons_are_left_out_is_said(tmp_path: Path) -> None:
         page = await stage.visitor.see("dead-letters")
         said = await pressed(stage, page, act="selected", id=[f"msg_{number}" for number in range(15)])
         assert said.text.count("there is no such delivery") == 12
-        assert "3 more were not sent." in said.text
+        assert "3 more were not replayed." in said.text
         few = await pressed(stage, page, act="selected", id=[f"msg_{number}" for number in range(12)])
         assert "more were not sent" not in few.text
 

@@ -503,7 +503,7 @@ async def test_the_overview_groups_failures_by_their_cause(working: Working) -> 
     for mood in ("bad", "good", "bad"):
         newest = await run_through(river, client, customer_data={"mood": mood})
     page = await visitor.see("")
-    assert "too_old 2 × in_code" in page.text
+    assert "too_old 2× in_code" in page.text
     assert [link.rpartition("/")[2] for link in page.links if link.startswith("./requests/0")] == [newest]
 
 

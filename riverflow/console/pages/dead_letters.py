@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -14,6 +13,7 @@ from .._answers import Answer, Page, Redirect
 from .._confirmation import Question
 from .._editing import Problem, problem_of
 from .._lanes import place_of
+from .._letters import WORDS, came_to, dated, moment, state_of
 from .._pages import PageRoute
 from .._visit import Visit
 
@@ -26,7 +26,6 @@ _REPLAY_ALL: Final = "/v1/deliveries/replay"
 _DEAD: Final = ("dead", "expired")
 _STATUSES: Final = {"": "Dead or expired", "dead": "Dead", "expired": "Expired"}
 _LENGTHS: Final = {"1h": ("Last hour", 3600.0), "24h": ("Last day", 86_400.0), "7d": ("Last week", 7 * 86_400.0)}
-_WORDS: Final = {"pending": "Waiting", "delivered": "Delivered", "dead": "Dead", "expired": "Expired"}
 _FILTERS: Final = ("status", "endpoint", "event", "since", "q")
 _ROWS: Final = 25
 _NOTED: Final = dict.fromkeys(
@@ -50,7 +49,7 @@ async def send_again(visit: Visit) -> Answer:
         else:
             asked["ids"] = visit.fields.get("id", [])
             if not asked["ids"]:
-                raise InvalidRequest("Select what is to be sent again first.", extra={"param": "id"})
+                raise InvalidRequest("Select at least one dead letter first.", extra={"param": "id"})
         said = await visit.house.ask(visit, "POST", _REPLAY_ALL, asked)
     except RequestError as error:
         return await _list(visit, chosen, error=error)
@@ -61,9 +60,9 @@ def _whether_all(chosen: dict[str, str], url: str | None) -> Question:
     kept = _kept(chosen)
     which = "All dead letters that match the filter" if kept else "All dead letters"
     return Question(
-        title="Send all that match?",
-        text=f"{which} are sent again, up to 1,000 of the newest{f', to {url}' if url else ''}. This cannot be undone.",
-        act="Send all",
+        title="Replay all that match?",
+        text=f"{which} are replayed, up to 1,000 of the newest{f', to {url}' if url else ''}. This cannot be undone.",
+        act="Replay all",
         keep="Cancel",
         back="dead-letters",
         back_name="Dead letters",
@@ -103,7 +102,7 @@ async def _list(
     endpoints = (await visit.house.ask(visit, "GET", "/console/webhook"))["data"]
     back = bool(chosen.get("ending_before"))
     facts = {
-        "letters": [_dated(each) for each in found["data"]],
+        "letters": [dated(each) for each in found["data"]],
         "reasons": await _reasons(visit, found["data"]),
         "older": ids[-1] if ids and (found["has_more"] or back) else None,
         "newer": ids[0] if ids and (found["has_more"] if back else chosen.get("starting_after")) else None,
@@ -114,7 +113,8 @@ async def _list(
         "endpoints": _endpoints(endpoints, found["data"], chosen.get("endpoint", "")),
         "statuses": _STATUSES,
         "lengths": {name: each[0] for name, each in _LENGTHS.items()},
-        "words": _WORDS,
+        "words": WORDS,
+        "state_of": state_of,
         "place_of": place_of,
         "said": said,
         "typed": {"url": visit.field("url") if error is not None else "", "ids": visit.fields.get("id", [])},
@@ -125,10 +125,9 @@ async def _list(
 
 async def _found(visit: Visit, chosen: dict[str, str]) -> dict[str, Any]:
     house = visit.house
-    assert visit.who is not None
     query = {"limit": str(_ROWS), **_filter(chosen, house.clock.now())}
     query |= {name: chosen[name] for name in ("starting_after", "ending_before") if chosen.get(name)}
-    found: dict[str, Any] = await house.api.ask(visit.who, visit.scope, "GET", _LIST, None, query)
+    found: dict[str, Any] = await house.ask(visit, "GET", _LIST, query=query)
     return found
 
 
@@ -171,12 +170,7 @@ async def _reasons(visit: Visit, letters: list[dict[str, Any]]) -> dict[str, str
     """What their last attempts came to, short."""
     runs = {each["id"]: each["channel_id"] for each in letters}
     last = await visit.house.engine.deliveries.last_attempts(visit.project_id, runs)
-    return {name: _came_to(codec.decode(last[name].data)) if name in last else "" for name in runs}
-
-
-def _came_to(data: dict[str, Any]) -> str:
-    status, error = data.get("status"), data.get("error")
-    return f"HTTP {status}" if status and not error else str(data.get("message") or error or data.get("outcome") or "")
+    return {name: came_to(codec.decode(last[name].data)) if name in last else "" for name in runs}
 
 
 # One of them ----------------------------------------------------------------------------------------------
@@ -187,32 +181,23 @@ async def _page(visit: Visit, error: RequestError | None = None) -> Page:
     attempts = [
         {
             **each,
-            "at": _moment(each["at"]),
-            "came_to": _came_to(each["data"]),
+            "at": moment(each["at"]),
+            "came_to": came_to(each["data"]),
             "all": each["data"],
             "data": _NOTED | each["data"],
         }
         for each in found["attempts"]
     ]
     facts = {
-        "letter": _dated(found),
+        "letter": dated(found),
         "attempts": attempts,
-        "words": _WORDS,
+        "words": WORDS,
+        "state_of": state_of,
         "place_of": place_of,
         "typed": visit.field("url") if error is not None else "",
         "problem": problem_of(error) if error is not None else None,
     }
     return Page("dead_letter.html", facts, error.status if error is not None else 200)
-
-
-def _dated(delivery: dict[str, Any]) -> dict[str, Any]:
-    """The API's dates as the pages write theirs."""
-    names = ("created_at", "due_at", "expires_at")
-    return {**delivery, **{name: _moment(delivery[name]) if delivery[name] else None for name in names}}
-
-
-def _moment(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp()
 
 
 PAGES = (

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from datetime import datetime
-from hashlib import sha256
 from typing import Any
 
-from ... import codec
 from ...errors import InvalidRequest, RequestError
 from ...models import SCOPES
 from .._answers import Answer, Page, Redirect
 from .._confirmation import Confirmation, Question
 from .._editing import Problem, problem_of
 from .._pages import PageRoute
+from .._saving import is_stale, once, save
 from .._visit import Visit
-from .workflows import is_stale, save
 
-__all__ = ["PAGES", "once"]
+__all__ = ["PAGES"]
 
 _PATH = "/console/key"
 _ONE = "/console/key/{name}"
 _REVOKE = "/console/key/{name}/revoke"
 _KEEP = "keep"
-_MARKER = "console_form"
-_KEPT = 86_400.0  # seconds that a sent form is known again; a login lasts half as long
 _LIVES = {"1": "1 day", "7": "7 days", "30": "30 days", "60": "60 days", "90": "90 days", "365": "a year"}
 _MEANINGS = {
     "submit": "start requests, cancel them, reconnect browsers",
@@ -74,21 +69,6 @@ async def change(visit: Visit) -> Answer:
     except RequestError as error:
         return await _page(visit, error)
     return Redirect(f"keys/{visit.params['name']}?done=saved")
-
-
-@asynccontextmanager
-async def once(visit: Visit) -> AsyncIterator[bool]:
-    """Whether this very form (each has a token of its own) is sent for the first time, to any process. Where it is
-    refused (RequestError), it may be sent again."""
-    documents, now = visit.house.store.documents, visit.house.clock.now()
-    key = sha256(codec.encode([visit.path, visit.fields])).hexdigest()
-    first = await documents.mark(visit.project_id, _MARKER, key, b"", now=now, expires_at=now + _KEPT) is None
-    try:
-        yield first
-    except RequestError:
-        if first:
-            await documents.unmark(visit.project_id, _MARKER, key)
-        raise
 
 
 async def _found(visit: Visit) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from ...errors import InvalidRequest, NotFound, RequestError
 from .._answers import Answer, Page, Redirect
 from .._confirmation import Confirmation, Question
 from .._editing import json_field, json_shown, optional, problem_of
+from .._format import segment
 from .._pages import PageRoute
+from .._saving import is_stale, named, save
 from .._visit import Visit
-from .workflows import is_stale, named, save, segment
 
 __all__ = ["PAGES"]
 
@@ -30,7 +31,7 @@ async def index(visit: Visit) -> Answer:
     for workflow in (await house.ask(visit, "GET", "/console/workflow"))["data"]:
         used.setdefault(workflow["structured_output_id"] or "", []).append(workflow["name"])
     users = {each["name"]: [*used.get(each["name"], []), *used.get(each["id"], [])] for each in found}
-    shown = [{**each, "members": _member_names(each["schema"]), "segment": segment(each["name"])} for each in found]
+    shown = [{**each, "members": _member_names(each["schema"])} for each in found]
     return Page("outputs.html", {"outputs": shown, "users": users})
 
 

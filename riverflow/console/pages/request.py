@@ -10,6 +10,7 @@ from ...models import canonical_id
 from .._answers import Answer, Download, Page, Redirect
 from .._editing import problem_of
 from .._lanes import place_of, timeline_of
+from .._letters import WORDS as DELIVERY_WORDS
 from .._pages import PageRoute
 from .._story import story_of
 from .._visit import Visit
@@ -99,6 +100,7 @@ async def _page(visit: Visit, error: RequestError | None = None) -> Page:
         "detail": detail,
         "row": detail.row,
         "words": WORDS,
+        "delivery_words": DELIVERY_WORDS,
         "tone": _tone(detail),
         "timeline": timeline_of(detail, now),
         "story": story_of(detail),

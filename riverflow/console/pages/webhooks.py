@@ -7,16 +7,16 @@ from typing import Any
 
 import msgspec
 
-from ...errors import InvalidRequest, RequestError
+from ...errors import Forbidden, InvalidRequest, RequestError
 from ...models import DEFAULT_SIGNERS
 from ...retry import PRESETS
 from .._answers import Answer, Page, Redirect
 from .._confirmation import Confirmation, Question
 from .._editing import Problem, json_field, json_shown, listed, number_field, optional, problem_of
+from .._letters import WORDS, dated, state_of
 from .._pages import PageRoute
+from .._saving import is_stale, once, save
 from .._visit import Visit
-from .keys import once
-from .workflows import is_stale, save
 
 __all__ = ["PAGES"]
 
@@ -26,6 +26,8 @@ _ROTATE = "/console/webhook/{name}/rotate"
 _ENABLE = "/console/webhook/{name}/enable"
 _RETIRED = "/console/webhook/{name}/retired"
 _TEST = "/console/webhook/{name}/test"
+_DELIVERIES = "/v1/deliveries"
+_LATEST = 8  # deliveries on the page of an endpoint
 _OVERLAPS = {"86400": "1 day", "604800": "7 days", "2592000": "30 days", "3600": "1 hour", "0": "none: it ends at once"}
 _BLANK: dict[str, Any] = {
     "url": "", "description": None, "enabled": True, "events": [], "signers": list(DEFAULT_SIGNERS),
@@ -40,11 +42,28 @@ async def index(visit: Visit) -> Answer:
 
 async def _index(visit: Visit, problem: Problem | None = None) -> Page:
     found = (await visit.house.ask(visit, "GET", _PATH))["data"]
-    return Page("webhooks.html", {"webhooks": found, "problem": problem}, 200 if problem is None else 409)
+    facts = {
+        "webhooks": found,
+        "last": {each["id"]: await _latest(visit, each["id"], 1) for each in found},
+        "words": WORDS,
+        "state_of": state_of,
+        "problem": problem,
+    }
+    return Page("webhooks.html", facts, 200 if problem is None else 409)
+
+
+async def _latest(visit: Visit, endpoint_id: str, limit: int) -> list[dict[str, Any]]:
+    """What was sent there, newest first; nothing for who may not read requests."""
+    try:
+        query = {"endpoint": endpoint_id, "limit": str(limit)}
+        found = await visit.house.ask(visit, "GET", _DELIVERIES, query=query)
+    except Forbidden:
+        return []
+    return [dated(each) for each in found["data"]]
 
 
 async def new(visit: Visit) -> Answer:
-    return _form(visit, _BLANK, new=True)
+    return await _form(visit, _BLANK, new=True)
 
 
 async def create(visit: Visit) -> Answer:
@@ -55,12 +74,12 @@ async def create(visit: Visit) -> Answer:
                 return await _index(visit, Problem(done + "once: if nobody kept it, open the endpoint and replace it."))
             made = await visit.house.ask(visit, "POST", _PATH, _members(visit))
     except RequestError as error:
-        return _form(visit, _as_typed(visit), new=True, error=error)
-    return _form(visit, made, secret=made["secret"])
+        return await _form(visit, _as_typed(visit), new=True, error=error)
+    return await _form(visit, made, secret=made["secret"])
 
 
 async def show(visit: Visit) -> Answer:
-    return _form(visit, await _found(visit))
+    return await _form(visit, await _found(visit))
 
 
 async def change(visit: Visit) -> Answer:
@@ -70,7 +89,7 @@ async def change(visit: Visit) -> Answer:
     except RequestError as error:
         found = await _found(visit)
         typed = {**found, **_as_typed(visit), "source": found["source"], "version": visit.field("version")}
-        return _form(visit, typed, error=error, stale=is_stale(visit, found, error))
+        return await _form(visit, typed, error=error, stale=is_stale(visit, found, error))
     return Redirect(f"webhooks/{found['id']}?done=saved")
 
 
@@ -83,7 +102,7 @@ async def switch(visit: Visit) -> Answer:
         else:
             await visit.house.ask(visit, "PATCH", _ONE, {"enabled": False}, name=name)
     except RequestError as error:
-        return _form(visit, await _found(visit), error=error)
+        return await _form(visit, await _found(visit), error=error)
     return Redirect(f"webhooks/{name}?done={'enabled' if on else 'disabled'}")
 
 
@@ -104,13 +123,13 @@ async def rotate(visit: Visit) -> Answer:
             if not first:
                 done = "This form was sent before and its secret was made, so no other was. The secret was shown once: "
                 problem = Problem(done + "if nobody kept it, make another.")
-                return _form(visit, await _found(visit), problem=problem)
+                return await _form(visit, await _found(visit), problem=problem)
             overlap = number_field(visit, "overlap", "Overlap")
             asked = {} if overlap is None else {"overlap": overlap}
             made = await visit.house.ask(visit, "POST", _ROTATE, asked, name=visit.params["name"])
     except RequestError as error:
         return await _ask_rotate(visit, error)
-    return _form(visit, {**await _found(visit), **made}, secret=made["secret"], rotated=True)
+    return await _form(visit, {**await _found(visit), **made}, secret=made["secret"], rotated=True)
 
 
 async def retire(visit: Visit) -> Answer:
@@ -124,8 +143,8 @@ async def send_test(visit: Visit) -> Answer:
     try:
         said = await visit.house.ask(visit, "POST", _TEST, name=found["id"])
     except RequestError as error:
-        return _form(visit, found, error=error)
-    return _form(visit, found, said=said)
+        return await _form(visit, found, error=error)
+    return await _form(visit, found, said=said)
 
 
 async def _found(visit: Visit) -> dict[str, Any]:
@@ -173,7 +192,7 @@ def _retirement(found: Mapping[str, Any]) -> Question:
 _RETIREMENT = Confirmation(one=_ONE, act=("DELETE", _RETIRED), question=_retirement, then="webhooks")
 
 
-def _form(
+async def _form(
     visit: Visit,
     shown: dict[str, Any],
     *,
@@ -195,6 +214,9 @@ def _form(
         "signers": visit.house.names["signers"],
         "presets": list(PRESETS),
         "retry": _retry_shown(shown["retry"]),
+        "deliveries": [] if new else await _latest(visit, shown["id"], _LATEST),
+        "words": WORDS,
+        "state_of": state_of,
         "can_rotate": api.has("POST", _ROTATE),
         "can_test": api.has("POST", _TEST),
         "problem": problem_of(error) if error is not None else problem,

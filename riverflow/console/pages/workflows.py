@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...errors import Conflict, NotFound, RequestError
+from ...errors import NotFound, RequestError
 from .._answers import Answer, Page, Redirect
 from .._confirmation import Confirmation, Question
 from .._editing import json_field, json_shown, listed, number_field, optional, problem_of
+from .._format import segment
 from .._pages import PageRoute
 from .._plans import stages_of
+from .._saving import is_stale, named, save
 from .._visit import Visit
 
-__all__ = ["PAGES", "is_stale", "named", "save", "segment"]
+__all__ = ["PAGES"]
 
 _PATH = "/console/workflow"
 _ONE = "/console/workflow/{name}"
@@ -29,7 +31,7 @@ async def index(visit: Visit) -> Answer:
     found = (await visit.house.ask(visit, "GET", _PATH))["data"]
     return Page(
         "workflows.html",
-        {"workflows": [{**each, "stages": stages_of(each), "segment": segment(each["name"])} for each in found]},
+        {"workflows": [{**each, "stages": stages_of(each)} for each in found]},
     )
 
 
@@ -71,30 +73,6 @@ async def switch(visit: Visit) -> Answer:
     except RequestError as error:
         return await _form(visit, await visit.house.ask(visit, "GET", _ONE, name=name), error=error)
     return Redirect(f"workflows/{segment(name)}?done={'workflow-on' if on else 'workflow-off'}")
-
-
-def segment(name: str) -> str:
-    """What stands for a name in the path of its page: `new` is the page for a new one, and no name has a `~`."""
-    return "~new" if name == "new" else name
-
-
-def named(visit: Visit) -> str:
-    """The name that a page's path stands for."""
-    return visit.params["name"].removeprefix("~")
-
-
-async def save(visit: Visit, one: str, members: dict[str, Any], name: str) -> None:
-    """Change what the form was filled in from, and nothing newer. Raises RequestError."""
-    assert visit.who is not None
-    version = visit.field("version")
-    query = {"version": version} if version else {}
-    await visit.house.api.ask(visit.who, visit.scope, "PATCH", one, members, query, name=name)
-
-
-def is_stale(visit: Visit, found: Mapping[str, Any], error: RequestError) -> bool:
-    """Whether it was refused since somebody has changed it meanwhile."""
-    version = visit.field("version")
-    return isinstance(error, Conflict) and version not in ("", str(found["version"]))
 
 
 async def _named_new(visit: Visit) -> bool:

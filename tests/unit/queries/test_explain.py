@@ -79,7 +79,8 @@ RESULT = {"type": "task.completed", "stage": "finalise"}
         (
             record("generate", "running", generation=3, plan={"fallbacks": (Fallback(provider="x", model="y"),)}),
             (),
-            "In generate (attempt 3): waiting for openai/gpt-4o (1 fallback behind it); an attempt may take up to 5 min.",
+            "In generate (attempt 3): waiting for openai/gpt-4o (1 fallback behind it); "
+            "an attempt may take up to 5 min.",
         ),
         (
             record("shape", "running", "ai_generated"),
