@@ -76,7 +76,7 @@ class Checks:
             return
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem)
-        except (ssl.SSLError, ValueError):
+        except (ssl.SSLError, ValueError, TypeError):  # the last where it is no ASCII
             raise Unprocessable(
                 "authorities: give root certificates in PEM (-----BEGIN CERTIFICATE-----)",
                 code="invalid_certificate",

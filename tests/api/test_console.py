@@ -331,6 +331,17 @@ async def test_a_name_in_code_that_cannot_stand_in_a_path_keeps_it_from_starting
             pass
 
 
+@pytest.mark.parametrize("pem", ["für", "none", ""])
+async def test_certificates_in_code_that_are_none_keep_it_from_starting(pem: str) -> None:
+    endpoint = Endpoint(url="https://127.0.0.1:9443/", secret="whsec_" + "YWJj" * 11, events=("never",), authorities=pem)
+    river = Riverflow(
+        env="development", environ={}, database_url="memory://", discover_plugins=False, endpoints=[endpoint]
+    )
+    with pytest.raises(ConfigError, match="authorities: give root certificates in PEM"):
+        async with river.lifespan():
+            pass
+
+
 async def test_what_was_created_is_there_after_a_restart(seated: Sit) -> None:
     async with seated() as desk:
         await desk.client.post("/console/workflow", json=SEED)
