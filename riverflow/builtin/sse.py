@@ -83,6 +83,7 @@ class SseTransport:
                 query=Resume,
                 headers=ResumeHeaders,
                 by_token=True,
+                keyed=True,
             )
         ]
 

@@ -58,6 +58,7 @@ class TimelineTransport:
                 app=events,
                 summary="A run's timeline as server-sent events, while it happens.",
                 headers=ResumeHeaders,
+                keyed=True,
             )
         ]
 

@@ -69,7 +69,8 @@ class TransportRoute(msgspec.Struct, frozen=True, kw_only=True):
     """A path (Starlette pattern, below the prefix) of one scope type, and the ASGI callable behind it; of HTTP, the
     `methods` that it answers, and a `summary` where the OpenAPI document shall name it (as a stream of events), with
     what it reads (`query`, `headers`: structs), the `scope` a key needs, and whether a socket token will do
-    (`by_token`). Path parameters are in `scope["path_params"]`."""
+    (`by_token`). A `keyed` one asks who calls (`Channels.authenticate`): a request that brings a key does not count
+    towards `rate_limit_unkeyed`. Path parameters are in `scope["path_params"]`."""
 
     type: Literal["http", "websocket"]
     path: str
@@ -80,6 +81,7 @@ class TransportRoute(msgspec.Struct, frozen=True, kw_only=True):
     headers: Any = None
     scope: str = READ
     by_token: bool = False
+    keyed: bool = False
 
 
 class Transport(Protocol):

@@ -77,8 +77,7 @@ class _Paths:
             kind = WebSocketRoute if route.type == "websocket" else HttpRoute
             endpoint: ASGIApp = _Endpoint(route)
             if not route.path.startswith("/console/"):  # the console counts its own: it knows who has logged in
-                keyed = route.type == "http" and route.summary is not None
-                endpoint = _Counting(endpoint, doors.limits, keyed=keyed)
+                endpoint = _Counting(endpoint, doors.limits, keyed=route.keyed)
             patterns.append(kind(route.path, endpoint))
         nowhere = _Counting(_not_found, doors.limits)
         self._table = Table(doors, routes)
@@ -109,8 +108,8 @@ def _below(scope: Scope) -> str:
 
 
 class _Counting:
-    """Counts strangers before `app` is asked. An app is `keyed` where it looks for a good key itself, and counts who
-    has none: a request that brings one is left to it. Such are those that the OpenAPI document says need a key."""
+    """Counts strangers before `app` is asked. An app is `keyed` where it looks for a good key itself
+    (`Channels.authenticate`, which counts who has none): a request that brings one is left to it."""
 
     def __init__(self, app: ASGIApp, limits: Limits, *, keyed: bool = False) -> None:
         self._app = app
