@@ -333,7 +333,8 @@ async def test_a_name_in_code_that_cannot_stand_in_a_path_keeps_it_from_starting
 
 @pytest.mark.parametrize("pem", ["für", "none", ""])
 async def test_certificates_in_code_that_are_none_keep_it_from_starting(pem: str) -> None:
-    endpoint = Endpoint(url="https://127.0.0.1:9443/", secret="whsec_" + "YWJj" * 11, events=("never",), authorities=pem)
+    secret = "whsec_" + "YWJj" * 11
+    endpoint = Endpoint(url="https://127.0.0.1:9443/", secret=secret, events=("never",), authorities=pem)
     river = Riverflow(
         env="development", environ={}, database_url="memory://", discover_plugins=False, endpoints=[endpoint]
     )
