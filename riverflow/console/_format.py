@@ -7,7 +7,19 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-__all__ = ["ago", "clock_time", "count", "day_time", "duration", "iso", "percent", "segment", "short_id", "size"]
+__all__ = [
+    "ago",
+    "clock_time",
+    "count",
+    "day_time",
+    "duration",
+    "iso",
+    "moment",
+    "percent",
+    "segment",
+    "short_id",
+    "size",
+]
 
 _UNITS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"))
 
@@ -53,6 +65,11 @@ def iso(at: float) -> str:
 def day_time(at: float | None) -> str:
     """`22 Nov 00:44:37` in UTC."""
     return datetime.fromtimestamp(at, UTC).strftime("%d %b %H:%M:%S") if at is not None else "–"
+
+
+def moment(text: str | None) -> float | None:
+    """Unix seconds of a date as the API writes it (RFC 3339); None where there is none."""
+    return datetime.fromisoformat(text).timestamp() if text else None
 
 
 def clock_time(at: float) -> str:

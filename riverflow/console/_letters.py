@@ -5,10 +5,11 @@ It knows no page and asks for nothing.
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, Final
 
-__all__ = ["WORDS", "came_to", "dated", "moment", "state_of"]
+from ._format import moment
+
+__all__ = ["WORDS", "came_to", "dated", "state_of"]
 
 WORDS: Final = {
     "pending": "Queued", "retrying": "Retrying", "delivered": "Delivered", "dead": "Dead", "expired": "Expired",
@@ -18,12 +19,7 @@ _DATES: Final = ("created_at", "due_at", "expires_at")
 
 def dated(delivery: dict[str, Any]) -> dict[str, Any]:
     """With its dates as Unix seconds."""
-    return {**delivery, **{name: moment(delivery[name]) if delivery[name] else None for name in _DATES}}
-
-
-def moment(text: str) -> float:
-    """Unix seconds of a date as the API writes it (RFC 3339)."""
-    return datetime.fromisoformat(text).timestamp()
+    return {**delivery, **{name: moment(delivery[name]) for name in _DATES}}
 
 
 def state_of(delivery: dict[str, Any]) -> str:

@@ -70,9 +70,11 @@ async def test_he_approves_by_keyboard(page: Page, scene: Scene) -> None:
     await page.goto(scene.console)
     await page.keyboard.press("g")
     await page.keyboard.press("a")
+    await page.wait_for_url(scene.console + "approvals")  # and for its script: it hears no key before
     await expect(page.get_by_role("heading", level=1)).to_have_text("Approvals")
     await page.keyboard.press("j")
     await page.keyboard.press("Enter")
+    await page.wait_for_url(f"{scene.console}approvals/{approval_id}*")
     await expect(page.get_by_role("heading", name="Decide")).to_be_visible()
     await page.keyboard.press("a")
     await expect(page.get_by_role("button", name="Approve")).to_be_focused()

@@ -12,8 +12,9 @@ from ...models import canonical_id
 from .._answers import Answer, Page, Redirect
 from .._confirmation import Question
 from .._editing import Problem, problem_of
+from .._format import moment
 from .._lanes import place_of
-from .._letters import WORDS, came_to, dated, moment, state_of
+from .._letters import WORDS, came_to, dated, state_of
 from .._pages import PageRoute
 from .._visit import Visit
 

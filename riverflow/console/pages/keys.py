@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from ...errors import InvalidRequest, RequestError
@@ -11,6 +10,7 @@ from ...models import SCOPES
 from .._answers import Answer, Page, Redirect
 from .._confirmation import Confirmation, Question
 from .._editing import Problem, problem_of
+from .._format import moment
 from .._pages import PageRoute
 from .._saving import is_stale, once, save
 from .._visit import Visit
@@ -141,7 +141,7 @@ _DELETE = Confirmation(one=_ONE, act=("DELETE", _ONE), question=_deletion, then=
 def _dated(key: dict[str, Any]) -> dict[str, Any]:
     """The API's dates as the pages write theirs."""
     names = ("created_at", "expires_at", "revoked_at", "last_used_at")
-    return {**key, **{name: datetime.fromisoformat(key[name]).timestamp() if key[name] else None for name in names}}
+    return {**key, **{name: moment(key[name]) for name in names}}
 
 
 PAGES = (
