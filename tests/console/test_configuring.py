@@ -17,6 +17,8 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from riverflow import Endpoint, StructuredOutput, Workflow
+from riverflow.builtin.sqlite.queue import SqliteQueue
+from riverflow.errors import StoreUnavailable
 from riverflow.testing import FakeClock
 
 from .clean import assert_clean
@@ -250,6 +252,23 @@ async def test_a_new_secret_is_made_after_a_question_and_the_old_one_ended(conso
     assert "Saved." in page.text
     assert (await api.get(one)).json()["retired"] == []
     assert not any(each.endswith("/retired") for each in page.links)
+
+
+async def test_what_is_shown_once_is_shown_whatever_else_cannot_be_read(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visitor, api = console
+    path = (await _made(api))["webhook"]
+    asked, form = await _asked_to_rotate(visitor, path), await visitor.see("webhooks/new")
+
+    async def away(*_: Any, **__: Any) -> Any:
+        raise StoreUnavailable("the store is away")
+
+    monkeypatch.setattr(SqliteQueue, "find_deliveries", away)
+    assert (await visitor.see(path)).status == 503
+    assert secret_in(await visitor.send(asked, "/rotate")).startswith("whsec_")
+    made = await visitor.send(form, "webhooks/new", url="http://127.0.0.1:8001/other")
+    assert secret_in(made).startswith("whsec_")
 
 
 async def test_the_overlap_of_two_secrets_is_chosen(console: Console) -> None:

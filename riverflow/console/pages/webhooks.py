@@ -129,7 +129,7 @@ async def rotate(visit: Visit) -> Answer:
             made = await visit.house.ask(visit, "POST", _ROTATE, asked, name=visit.params["name"])
     except RequestError as error:
         return await _ask_rotate(visit, error)
-    return await _form(visit, {**await _found(visit), **made}, secret=made["secret"], rotated=True)
+    return await _form(visit, made, secret=made["secret"], rotated=True)
 
 
 async def retire(visit: Visit) -> Answer:
@@ -214,7 +214,7 @@ async def _form(
         "signers": visit.house.names["signers"],
         "presets": list(PRESETS),
         "retry": _retry_shown(shown["retry"]),
-        "deliveries": [] if new else await _latest(visit, shown["id"], _LATEST),
+        "deliveries": None if new or secret else await _latest(visit, shown["id"], _LATEST),  # what is shown once is shown
         "words": WORDS,
         "state_of": state_of,
         "can_rotate": api.has("POST", _ROTATE),
