@@ -214,7 +214,9 @@ async def _form(
         "signers": visit.house.names["signers"],
         "presets": list(PRESETS),
         "retry": _retry_shown(shown["retry"]),
-        "deliveries": None if new or secret else await _latest(visit, shown["id"], _LATEST),  # what is shown once is shown
+        "deliveries": None
+        if new or secret
+        else await _latest(visit, shown["id"], _LATEST),  # what is shown once is shown
         "words": WORDS,
         "state_of": state_of,
         "can_rotate": api.has("POST", _ROTATE),
