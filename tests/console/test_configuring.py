@@ -497,3 +497,9 @@ async def test_a_form_that_failed_may_be_sent_again(console: Console, monkeypatc
         patch.setattr(SqliteDocuments, "put", down)
         assert (await visitor.send(new, "keys/new", name="one", scopes=["read"])).status == 503
     assert secret_in(await visitor.send(new, "keys/new", name="one", scopes=["read"]))
+
+
+async def test_a_life_of_thousands_of_digits_is_refused(console: Console) -> None:
+    visitor, _ = console
+    page = await visitor.see("keys/new")
+    assert (await visitor.send(page, "keys/new", name="one", scopes=["read"], life="9" * 5000)).status == 400
