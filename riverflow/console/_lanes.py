@@ -82,7 +82,8 @@ def timeline_of(detail: RequestDetail, now: float) -> Timeline:
     finished = detail.row.finished_at
     drawn = tuple((lane, _track(lane, scale, now if finished is None else None, finished)) for lane in lanes)
     took = (finished if finished is not None else now) - detail.row.created_at
-    later = scale.end - finished if finished is not None else 0.0
+    sent = [bar.end for lane in lanes for bar in lane.bars if bar.tone != "here"]  # who still looks holds nothing up
+    later = max(0.0, max(sent, default=finished) - finished) if finished is not None else 0.0
     return Timeline(drawn, _axis(scale), scale.begin, scale.end, bool(scale.cuts), took, later)
 
 

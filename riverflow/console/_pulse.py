@@ -129,6 +129,9 @@ async def _granted(still_allowed: Callable[[], Awaitable[bool]]) -> bool:
     except RiverflowError as error:
         logger.debug("a live page is ended: %s", error)
         return False
+    except Exception:  # of the host app's login: the answer has begun, so no page can say it
+        logger.exception("a live page is ended: unforeseen error")
+        return False
 
 
 async def _gone(receive: Receive) -> None:

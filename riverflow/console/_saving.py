@@ -6,12 +6,12 @@ It knows no page: each gives the routes of its own.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from hashlib import sha256
 from typing import Any, Final
 
 from .. import codec
-from ..errors import Conflict, RequestError
+from ..errors import Conflict, RequestError, StoreError
 from ._visit import Visit
 
 __all__ = ["is_stale", "named", "once", "save"]
@@ -23,15 +23,16 @@ _KEPT: Final = 86_400.0  # seconds that a sent form is known again; a login last
 @asynccontextmanager
 async def once(visit: Visit) -> AsyncIterator[bool]:
     """Whether this very form (each has a token of its own) is sent for the first time, to any process. Where it is
-    refused (RequestError), it may be sent again."""
+    refused or fails, it may be sent again."""
     documents, now = visit.house.store.documents, visit.house.clock.now()
     key = sha256(codec.encode([visit.path, visit.fields])).hexdigest()
     first = await documents.mark(visit.project_id, _MARKER, key, b"", now=now, expires_at=now + _KEPT) is None
     try:
         yield first
-    except RequestError:
+    except Exception:
         if first:
-            await documents.unmark(visit.project_id, _MARKER, key)
+            with suppress(StoreError):
+                await documents.unmark(visit.project_id, _MARKER, key)
         raise
 
 

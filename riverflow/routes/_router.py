@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Iterable, Sequence
 from itertools import groupby
+from urllib.parse import parse_qs
 
 from starlette.routing import BaseRoute, Router, WebSocketRoute
 from starlette.routing import Route as HttpRoute
@@ -128,7 +129,8 @@ class _Counting:
 
 def _brings_key(scope: Scope) -> bool:
     """Whether there is a key to look at; a reader with a token is asked for none."""
-    return b"token=" not in scope["query_string"] and any(name == b"authorization" for name, _ in scope["headers"])
+    asked = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)  # as the doors read it: %74oken
+    return "token" not in asked and any(name == b"authorization" for name, _ in scope["headers"])
 
 
 class _Endpoint:

@@ -254,3 +254,11 @@ async def test_case_30_no_name_that_reaches_a_header_has_control_characters(desk
             "/console/workflow", json={"name": "evil", "provider": "echo", "template": "x", "event_name": name}
         )
         problem(defined, 422)
+
+
+async def test_nor_where_the_token_is_spelt_in_another_way(seated: Sit) -> None:
+    for query in ("token=x", "%74oken=x", "token"):
+        async with seated(**PROXIED, rate_limit_unkeyed=2) as desk, at(desk, HOME, "wrong") as guesser:
+            path = f"/v1/ai/019ab000-0000-7000-8000-000000000000/events?{query}"
+            statuses = [(await guesser.get(path)).status_code for _ in range(4)]
+            assert statuses == [401, 401, 429, 429], query

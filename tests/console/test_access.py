@@ -394,3 +394,23 @@ async def test_a_key_in_a_header_is_for_the_api_alone(tmp_path: Path) -> None:
         assert await is_out(visitor)
         page = await visitor.see("workflows", follow=False, authorization=f"Bearer {KEY}")
         assert page.status == 303
+
+
+async def test_a_host_login_that_breaks_ends_a_live_page_in_order(tmp_path: Path) -> None:
+    broken = False
+
+    async def login(_: Scope) -> Identity | None:
+        if broken:
+            raise RuntimeError("boom")
+        return None
+
+    async with open_console(tmp_path, authenticator=login, heartbeat=0.3) as (visitor, _):
+        page = await visitor.see("keys")
+        async with visitor.http.stream("GET", "live") as stream:
+            chunks = stream.aiter_raw()
+            await anext(chunks)
+            broken = True
+            await visitor.send(page, "logout", follow=False)
+            async with asyncio.timeout(10):
+                async for _chunk in chunks:  # a broken answer is httpx.RemoteProtocolError
+                    pass

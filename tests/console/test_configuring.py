@@ -17,6 +17,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from riverflow import Endpoint, StructuredOutput, Workflow
+from riverflow.builtin.sqlite.documents import SqliteDocuments
 from riverflow.builtin.sqlite.queue import SqliteQueue
 from riverflow.errors import StoreUnavailable
 from riverflow.testing import FakeClock
@@ -483,3 +484,22 @@ async def test_what_is_no_number_and_no_json_is_refused_at_its_field(
     assert answer.status == 400
     assert f'id="{field}-wrong"' in answer.html
     assert (await api.get(f"/console/{kind}")).json()["data"] == before
+
+
+async def test_a_form_that_failed_may_be_sent_again(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    visitor, _ = console
+    new = await visitor.see("keys/new")
+
+    async def down(*_: Any, **__: Any) -> int:
+        raise StoreUnavailable("down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SqliteDocuments, "put", down)
+        assert (await visitor.send(new, "keys/new", name="one", scopes=["read"])).status == 503
+    assert secret_in(await visitor.send(new, "keys/new", name="one", scopes=["read"]))
+
+
+async def test_a_life_of_thousands_of_digits_is_refused(console: Console) -> None:
+    visitor, _ = console
+    page = await visitor.see("keys/new")
+    assert (await visitor.send(page, "keys/new", name="one", scopes=["read"], life="9" * 5000)).status == 400

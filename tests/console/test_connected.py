@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from riverflow import Riverflow
+from riverflow import Riverflow, Workflow
 from riverflow.testing import FakeClock
 
 from .visitor import KEY, Visitor, open_console
@@ -53,3 +53,16 @@ async def test_a_page_shows_who_is_connected_and_who_was(tmp_path: Path) -> None
         page = await visitor.see(f"requests/{run_id}")
         assert "1 connected" not in page.text
         assert "SSE connected for 3.00 s" in page.html
+
+
+async def test_who_looks_later_delays_no_delivery(tmp_path: Path) -> None:
+    clock = FakeClock()
+    plain = [Workflow(name="plain", provider="echo", template="hi")]
+    async with open_console(tmp_path, clock=clock, workflows=plain) as (visitor, river):
+        run = await river.submit(workflow="plain")
+        await run.result()
+        await clock.advance(5 * 3600)
+        url = str(httpx.URL(visitor.base).join(f"../v1/ai/{run.channel_id}/events"))
+        assert (await visitor.http.get(url, headers=HEADERS)).status_code == 200
+        assert len(await connections(visitor, run.channel_id)) == 2
+        assert "deliveries until" not in (await visitor.see(f"requests/{run.channel_id}")).text

@@ -21,6 +21,7 @@ _PATH = "/console/key"
 _ONE = "/console/key/{name}"
 _REVOKE = "/console/key/{name}/revoke"
 _KEEP = "keep"
+_DIGITS = 18  # of a number of days; int() refuses a text of thousands
 _LIVES = {"1": "1 day", "7": "7 days", "30": "30 days", "60": "60 days", "90": "90 days", "365": "a year"}
 _MEANINGS = {
     "submit": "start requests, cancel them, reconnect browsers",
@@ -102,7 +103,7 @@ def _members(typed: Mapping[str, Any]) -> dict[str, Any]:
     life = typed["life"]
     if life == _KEEP:
         return members
-    if life and not (life.isascii() and life.isdigit()):
+    if life and not (life.isascii() and life.isdigit() and len(life) <= _DIGITS):
         raise InvalidRequest(f"Expires after: {life!r} is no number of days", extra={"param": "life"})
     return {**members, "expires_in_days": int(life) if life else None}
 
