@@ -86,6 +86,23 @@ async def test_he_sends_some_and_then_all_again(page: Page, scene: Scene) -> Non
 
 
 @pytest.mark.usefixtures("once")
+async def test_what_a_colleague_sends_again_goes_from_the_list(page: Page, scene: Scene) -> None:
+    await bury(scene, 3)
+    letters = (await scene.http.get("/v1/deliveries", params={"status": "dead"})).json()["data"]
+    await page.goto(scene.console + "dead-letters")
+    await expect(page.locator(".live")).to_have_attribute("data-state", "on")
+    rows = page.locator("tbody tr")
+    await expect(rows).to_have_count(3)
+    await expect(rows.first).to_contain_text("Once")
+    await rows.nth(1).get_by_role("checkbox").check()
+    scene.backend.down = False
+    assert (await scene.http.post(f"/v1/deliveries/{letters[0]['id']}/replay")).status_code == 200
+    await expect(rows).to_have_count(2)
+    await expect(rows.first.get_by_role("checkbox")).to_be_checked()
+    await expect(rows.first.get_by_role("checkbox")).to_be_focused()
+
+
+@pytest.mark.usefixtures("once")
 async def test_to_his_own_machine(page: Page, scene: Scene) -> None:
     (run,) = await bury(scene, 1)
     await page.goto(f"{scene.console}requests/{run}")

@@ -112,6 +112,7 @@ async def _list(
         "filtered": any(chosen.get(name) for name in _FILTERS),
         "kept": _kept(chosen),
         "endpoints": _endpoints(endpoints, found["data"], chosen.get("endpoint", "")),
+        "descriptions": {each["id"]: each["description"] for each in endpoints},
         "statuses": _STATUSES,
         "lengths": {name: each[0] for name, each in _LENGTHS.items()},
         "words": WORDS,

@@ -148,7 +148,8 @@ document.addEventListener('click', (event) => {
   else if ('close' in target.dataset) target.closest('dialog').close();
 });
 
-// Forms: what cannot be taken back is asked for twice; what filters is sent when it is chosen.
+// Forms: what cannot be taken back is asked for twice; what filters is sent when it is chosen, and what is typed with
+// Enter: who goes on to the next field is not done.
 
 document.addEventListener('submit', (event) => {
   const asked = event.submitter?.dataset.confirm ?? event.target.dataset.confirm;
@@ -158,8 +159,7 @@ document.addEventListener('submit', (event) => {
 document.addEventListener('change', (event) => {
   const every = event.target.closest('[data-all]');
   if (every) for (const box of all(`input[name="${every.dataset.all}"]`, every.form)) box.checked = every.checked;
-  const form = event.target.closest('form[data-auto]');
-  if (form) form.requestSubmit();
+  if (event.target.matches('form[data-auto] select')) event.target.form.requestSubmit();
 });
 
 // Times: the server says UTC; here they are also in the reader's own zone, on hover.
@@ -228,11 +228,11 @@ class Live {
 }
 
 // The parts of this page that a fresh one brings. A part that names a state, with a form in it, is left alone until that
-// is another: what somebody types there is his.
+// is another: what somebody types there is his. (`part.id` of a form with a field called `id` is that field.)
 function take(text, parts) {
   const page = new DOMParser().parseFromString(policy ? policy.createHTML(text) : text, 'text/html');
   for (const part of all(parts)) {
-    const fresh = page.getElementById(part.id);
+    const fresh = page.getElementById(part.getAttribute('id'));
     if (fresh && !(part.dataset.part && part.dataset.part === fresh.dataset.part)) patch(part, document.adoptNode(fresh));
   }
   localTimes();

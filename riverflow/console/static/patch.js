@@ -33,8 +33,9 @@ function kept(element, name) {
   return name === 'class' && element.matches('tr.at, .copied');
 }
 
+// Not `node.id`: of a form with a field called `id` that is the field.
 function keyOf(node) {
-  return node.nodeType === Node.ELEMENT_NODE ? (node.dataset.key ?? (node.id || undefined)) : undefined;
+  return node.nodeType === Node.ELEMENT_NODE ? (node.dataset.key ?? (node.getAttribute('id') || undefined)) : undefined;
 }
 
 function children(old, fresh) {
@@ -43,6 +44,9 @@ function children(old, fresh) {
     const key = keyOf(child);
     if (key) keyed.set(key, child);
   }
+  // What is gone goes first, and the blanks before what stays: who is moved loses the focus.
+  const stays = new Set([...fresh.childNodes].map(keyOf));
+  for (const [key, child] of keyed) if (!stays.has(key)) child.remove();
   let at = old.firstChild;
   for (const next of [...fresh.childNodes]) {
     const key = keyOf(next);
@@ -51,6 +55,11 @@ function children(old, fresh) {
       old.insertBefore(next, at);
       if (key && next.matches('tr')) next.classList.add('fresh');
       continue;
+    }
+    while (key && at && at.nodeType === Node.TEXT_NODE) {
+      const blank = at;
+      at = at.nextSibling;
+      blank.remove();
     }
     if (match !== at) old.insertBefore(match, at);
     else at = at.nextSibling;
