@@ -110,8 +110,7 @@ class Hub:
         """See ports.Channels.subscribe. Raises NotFound, StoreError, and Overloaded once the hub is closed."""
         if self._closed is not None:
             raise Overloaded(f"no new readers: {self._closed}")
-        reader = LiveSubscription(self, project_id, channel_id, everything)
-        reader.transport, reader.since = transport, self._now()
+        reader = LiveSubscription(self, project_id, channel_id, everything, transport, self._now())
         # Registered before the log is read: what is appended meanwhile is either in the page or fed.
         self._readers.setdefault(channel_id, set()).add(reader)
         try:

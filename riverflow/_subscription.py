@@ -66,13 +66,15 @@ class LiveSubscription:
         "transport",
     )
 
-    def __init__(self, source: Source, project_id: str, run_id: str, everything: bool) -> None:
+    def __init__(
+        self, source: Source, project_id: str, run_id: str, everything: bool, transport: str, since: float
+    ) -> None:
         self.project_id = project_id
         self.run_id = run_id
         self.everything = everything
         self.latest = 0
-        self.transport = ""
-        self.since = 0.0
+        self.transport = transport
+        self.since = since
         self._source = source
         self._tail = self._known = _UNREAD
         self._queue: deque[Frame] | None = None  # made for the first frame: a deque costs 600 bytes, most readers wait

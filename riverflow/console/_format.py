@@ -108,7 +108,7 @@ def size(length: int) -> str:
 def short_id(text: str) -> str:
     """The end of an id: of a UUIDv7 that is what differs between two of one moment. Of a delivery's id it is that of
     its request."""
-    return text.removeprefix("msg_").partition("_")[0][-8:] if text.startswith("msg_") else text[-8:]
+    return (text.split("_")[1] if text.startswith("msg_") else text)[-8:]
 
 
 def segment(name: str) -> str:

@@ -153,13 +153,7 @@ def _attempted(entry: Any, data: dict[str, Any]) -> tuple[str, str, str, str]:
     }.get(outcome, ("idle", "idle"))
     took = duration((data.get("duration_ms") or 0) / 1000)
     answer = data.get("status") or data.get("error") or outcome
-    words = {
-        "delivered": "Delivered to",
-        "retrying": "Failed, will retry:",
-        "dead": "Failed for good:",
-        "expired": "Expired:",
-    }
-    title = f"{words.get(outcome, outcome)} {place}"
+    title = f"{_OUTCOMES.get(outcome, outcome)} {place}"
     message = data.get("message")
     detail = f"{data.get('type', '')} · attempt {entry.attempt or 1} · {answer} after {took}"
     return icon, tone, title, f"{detail} · {message}" if message else detail

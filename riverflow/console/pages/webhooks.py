@@ -214,9 +214,8 @@ async def _form(
         "signers": visit.house.names["signers"],
         "presets": list(PRESETS),
         "retry": _retry_shown(shown["retry"]),
-        "deliveries": None
-        if new or secret
-        else await _latest(visit, shown["id"], _LATEST),  # what is shown once is shown
+        # A store that is away now must not keep back a secret that is shown once.
+        "deliveries": None if new or secret else await _latest(visit, shown["id"], _LATEST),
         "words": WORDS,
         "state_of": state_of,
         "can_rotate": api.has("POST", _ROTATE),

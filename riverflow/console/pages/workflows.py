@@ -29,10 +29,7 @@ _BLANK: dict[str, Any] = {
 
 async def index(visit: Visit) -> Answer:
     found = (await visit.house.ask(visit, "GET", _PATH))["data"]
-    return Page(
-        "workflows.html",
-        {"workflows": [{**each, "stages": stages_of(each)} for each in found]},
-    )
+    return Page("workflows.html", {"workflows": [{**each, "stages": stages_of(each)} for each in found]})
 
 
 async def new(visit: Visit) -> Answer:

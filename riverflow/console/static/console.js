@@ -148,13 +148,7 @@ document.addEventListener('click', (event) => {
   else if ('close' in target.dataset) target.closest('dialog').close();
 });
 
-// Forms: what cannot be taken back is asked for twice; what filters is sent when it is chosen, and what is typed with
-// Enter: who goes on to the next field is not done.
-
-document.addEventListener('submit', (event) => {
-  const asked = event.submitter?.dataset.confirm ?? event.target.dataset.confirm;
-  if (asked && !confirm(asked)) event.preventDefault();
-});
+// Forms: what filters is sent when it is chosen, and what is typed with Enter: who goes on to the next field is not done.
 
 document.addEventListener('change', (event) => {
   const every = event.target.closest('[data-all]');

@@ -85,12 +85,6 @@ class Webhooks(Resource):
         call.checks.signers(endpoint.signers)
         if stored is not None and endpoint.signers != stored.value.signers:
             endpoint = msgspec.structs.replace(endpoint, signers_since=call.directory.now())
-        if not (endpoint.authorities or "").isascii():  # PEM is, and OpenSSL is not asked about anything else
-            raise Unprocessable(
-                "authorities: give root certificates in PEM (-----BEGIN CERTIFICATE-----)",
-                code="invalid_certificate",
-                extra={"param": "authorities"},
-            )
         call.checks.authorities(endpoint.authorities)
         call.checks.retry(endpoint)
         if endpoint.enabled and endpoint.disabled_because is not None:
