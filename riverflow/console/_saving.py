@@ -11,10 +11,10 @@ from hashlib import sha256
 from typing import Any, Final
 
 from .. import codec
-from ..errors import Conflict, RequestError, StoreError
+from ..errors import Conflict, NotFound, RequestError, StoreError
 from ._visit import Visit
 
-__all__ = ["is_stale", "named", "once", "save"]
+__all__ = ["has_namesake", "is_stale", "named", "once", "save"]
 
 _MARKER: Final = "console_form"
 _KEPT: Final = 86_400.0  # seconds that a sent form is known again; a login lasts half as long
@@ -51,3 +51,12 @@ def is_stale(visit: Visit, found: Mapping[str, Any], error: RequestError) -> boo
 def named(visit: Visit) -> str:
     """The name that the page's path stands for; see `segment`."""
     return visit.params["name"].removeprefix("~")
+
+
+async def has_namesake(visit: Visit, one: str) -> bool:
+    """Whether there is one with the name `new`, whose page is not the page for a new one; `one` is its route."""
+    try:
+        await visit.house.ask(visit, "GET", one, name="new")
+    except NotFound:
+        return False
+    return True

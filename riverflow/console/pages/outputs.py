@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...errors import InvalidRequest, NotFound, RequestError
+from ...errors import InvalidRequest, RequestError
 from .._answers import Answer, Page, Redirect
 from .._confirmation import Confirmation, Question
 from .._editing import json_field, json_shown, optional, problem_of
 from .._format import segment
 from .._pages import PageRoute
-from .._saving import is_stale, named, save
+from .._saving import has_namesake, is_stale, named, save
 from .._visit import Visit
 
 __all__ = ["PAGES"]
@@ -36,7 +36,7 @@ async def index(visit: Visit) -> Answer:
 
 
 async def new(visit: Visit) -> Answer:
-    return _form(_BLANK, new=True, namesake=await _named_new(visit))
+    return _form(_BLANK, new=True, namesake=await has_namesake(visit, _ONE))
 
 
 async def create(visit: Visit) -> Answer:
@@ -62,14 +62,6 @@ async def change(visit: Visit) -> Answer:
         typed = _as_typed(visit) | {"name": name, "version": visit.field("version")}
         return _form(typed, error=error, stale=is_stale(visit, found, error))
     return Redirect(f"structured-outputs/{segment(name)}?done=saved")
-
-
-async def _named_new(visit: Visit) -> bool:
-    try:
-        await visit.house.ask(visit, "GET", _ONE, name="new")
-    except NotFound:
-        return False
-    return True
 
 
 def _member_names(schema: Any) -> list[str]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...errors import NotFound, RequestError
+from ...errors import RequestError
 from .._answers import Answer, Page, Redirect
 from .._confirmation import Confirmation, Question
 from .._editing import json_field, json_shown, listed, number_field, optional, problem_of
 from .._format import segment
 from .._pages import PageRoute
 from .._plans import stages_of
-from .._saving import is_stale, named, save
+from .._saving import has_namesake, is_stale, named, save
 from .._visit import Visit
 
 __all__ = ["PAGES"]
@@ -33,7 +33,7 @@ async def index(visit: Visit) -> Answer:
 
 
 async def new(visit: Visit) -> Answer:
-    return await _form(visit, _BLANK, new=True, namesake=await _named_new(visit))
+    return await _form(visit, _BLANK, new=True, namesake=await has_namesake(visit, _ONE))
 
 
 async def create(visit: Visit) -> Answer:
@@ -70,14 +70,6 @@ async def switch(visit: Visit) -> Answer:
     except RequestError as error:
         return await _form(visit, await visit.house.ask(visit, "GET", _ONE, name=name), error=error)
     return Redirect(f"workflows/{segment(name)}?done={'workflow-on' if on else 'workflow-off'}")
-
-
-async def _named_new(visit: Visit) -> bool:
-    try:
-        await visit.house.ask(visit, "GET", _ONE, name="new")
-    except NotFound:
-        return False
-    return True
 
 
 def _deletion(found: Mapping[str, Any]) -> Question:
